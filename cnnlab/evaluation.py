@@ -1,0 +1,299 @@
+"""How good is a model? Its class probabilities, and a `Report` that counts what it got right."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from cnnlab.probe import ends_in_softmax
+
+
+class ClassScore(NamedTuple):
+    """How well one class is recognised; a score whose denominator is 0 is `nan`, not 0."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Calibration(NamedTuple):
+    """Confidence against accuracy, bin by bin; an empty bin holds `nan` and a count of 0.
+
+    Attributes:
+        confidence: float64 (bins,), mean probability of the predicted class, in 0…1.
+        accuracy: float64 (bins,), share of right predictions, in 0…1.
+        count: int64 (bins,), pictures per bin.
+        error: Expected calibration error: mean |confidence - accuracy|, weighted by the counts.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    count: np.ndarray
+    error: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """What a model said about n pictures of known class, and every score that follows from it.
+
+    `evaluate` makes one from a model; probabilities from anywhere else (an average over mirrored
+    views, an ensemble) can be given directly.
+
+    Attributes:
+        probabilities: float (n, k), every row sums to 1.
+        labels: Integers (n,) in 0…k-1, the true classes.
+        classes: k names.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    classes: Sequence[str]
+
+    def __post_init__(self) -> None:
+        probabilities, labels = np.asarray(self.probabilities), np.asarray(self.labels)
+        if probabilities.ndim != 2 or len(probabilities) == 0:
+            raise ValueError(
+                "Expected probabilities of shape (n, classes) with n > 0. "
+                f"Received: probabilities.shape={probabilities.shape}"
+            )
+        n, k = probabilities.shape
+        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3) or probabilities.min() < 0:
+            raise ValueError(
+                "Expected rows of probabilities: no value below 0, each row with a sum of 1. "
+                f"Received: probabilities[0]={probabilities[0]}. "
+                "For logits, take their softmax first; `evaluate(model, ...)` does."
+            )
+        if len(self.classes) != k:
+            raise ValueError(
+                f"Expected {k} class names, one per column of the probabilities. "
+                f"Received: classes={tuple(self.classes)}"
+            )
+        # Labels (n, 1) would compare with predictions (n,) as an n x n table, without an error.
+        if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"Expected integer labels of shape ({n},), one per picture. "
+                f"Received: labels.shape={labels.shape}, labels.dtype={labels.dtype}. "
+                "Take `labels[:, 0]` of a column, `labels.argmax(axis=1)` of one-hot rows."
+            )
+        if labels.min() < 0 or labels.max() >= k:
+            raise ValueError(
+                f"Expected labels in 0…{k - 1}. "
+                f"Received: labels from {labels.min()} to {labels.max()}"
+            )
+        object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "labels", labels.astype(np.int64))
+        object.__setattr__(self, "classes", tuple(self.classes))
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """int64 (n,): the most probable class of each picture."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions, in 0…1."""
+        return float(np.count_nonzero(self.predictions == self.labels) / len(self.labels))
+
+    @property
+    def interval(self) -> float:
+        """Half the width of the 95 % Wilson score interval of the accuracy, in 0…1.
+
+        It tells how far chance alone moves the accuracy on another test set of this size. Unlike
+        the textbook's 1.96·√(a(1-a)/n) it is not 0 for a perfect score; its middle is a little
+        nearer to ½ than the accuracy, by less than 2/n.
+        """
+        n, a, z = len(self.labels), self.accuracy, 1.959964
+        return z / (1 + z * z / n) * math.sqrt(a * (1 - a) / n + (z / (2 * n)) ** 2)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy in nats: of -ln of the probability given to the true class."""
+        p = self.probabilities[np.arange(len(self.labels)), self.labels].astype(np.float64)
+        # A probability that underflowed to 0 costs 87 nats instead of infinitely many.
+        return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).sum() / len(p))
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """int64 (k, k): pictures of the row's class that were taken for the column's."""
+        k = len(self.classes)
+        return np.bincount(self.labels * k + self.predictions, minlength=k * k).reshape(k, k)
+
+    @property
+    def per_class(self) -> tuple[ClassScore, ...]:
+        """Precision, recall, F1 and number of pictures of each class."""
+        confusion = self.confusion
+        hits, truths, guesses = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+        return tuple(
+            ClassScore(name, _ratio(hit, guess), _ratio(hit, truth), _ratio(2 * hit, guess + truth),
+                       int(truth))
+            for name, hit, truth, guess in zip(self.classes, hits, truths, guesses, strict=True)
+        )  # fmt: skip
+
+    @property
+    def mistakes(self) -> np.ndarray:
+        """int64: indices of the wrongly predicted pictures, the most confident first."""
+        wrong = np.flatnonzero(self.predictions != self.labels)
+        return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")]
+
+    def most_confused(self, n: int = 5) -> list[tuple[str, str, int]]:
+        """The n most frequent mistakes as (true class, predicted class, count)."""
+        errors = self.confusion
+        np.fill_diagonal(errors, 0)
+        pairs = np.argsort(-errors, axis=None, kind="stable")[:n]
+        cells = zip(*np.unravel_index(pairs, errors.shape), strict=True)
+        return [
+            (self.classes[truth], self.classes[guess], int(errors[truth, guess]))
+            for truth, guess in cells
+            if errors[truth, guess]
+        ]
+
+    def calibration(self, bins: int = 10) -> Calibration:
+        """Is a confidence of 90 % right 9 times in 10? Compared in bins of equal width over 0…1.
+
+        Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2. A bin holds
+        its upper edge and not its lower one.
+        """
+        if bins < 1:
+            raise ValueError(f"Expected at least one bin. Received: bins={bins}")
+        confidence = self.probabilities.max(axis=1).astype(np.float64)
+        right = self.predictions == self.labels
+        bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+        count = np.bincount(bin_of, minlength=bins)
+        sums = np.bincount(bin_of, confidence, minlength=bins)
+        hits = np.bincount(bin_of, right, minlength=bins)
+        some = np.where(count > 0, count, np.nan)
+        error = float(np.abs(sums - hits).sum() / len(right))
+        return Calibration(sums / some, hits / some, count, error)
+
+    def __repr__(self) -> str:
+        return f"Report({self._headline()})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(score.name)}</th><td>{_percent(score.precision)}</td>"
+            f"<td>{_percent(score.recall)}</td><td>{_percent(score.f1)}</td>"
+            f"<td>{score.support:,}</td></tr>"
+            for score in self.per_class
+        )
+        return (
+            f"<table><caption>{self._headline()}</caption><thead><tr><th>class</th>"
+            "<th>precision</th><th>recall</th><th>F1</th><th>pictures</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
+
+    def _headline(self) -> str:
+        return (
+            f"accuracy {self.accuracy:.2%} ± {self.interval:.2%} (95 % interval), "
+            f"loss {self.loss:.3f}, {len(self.labels):,} pictures"
+        )
+
+
+def evaluate(
+    model: keras.Model,
+    x: np.ndarray,
+    y: np.ndarray,
+    classes: Sequence[str],
+    *,
+    batch_size: int = 500,
+) -> Report:
+    """Score a model on pictures of known class, every picture counted once.
+
+    Args:
+        model: Takes pixels, ends in logits or in a softmax.
+        x: uint8 or float32 (n, h, w, 3) in 0…255.
+        y: Integers (n,), the true classes.
+        classes: Name of each class, in the order of the model's outputs.
+        batch_size: Pictures at a time; changes memory and speed, not the result.
+
+    Raises:
+        ValueError: Shapes, labels or class names that don't fit together; outputs that aren't
+            finite logits or probabilities.
+    """
+    if len(x) != len(y):
+        raise ValueError(
+            f"Expected a label per picture. Received: len(x)={len(x)}, len(y)={len(y)}"
+        )
+    return Report(probabilities(model, x, batch_size=batch_size), y, classes)
+
+
+def probabilities(model: keras.Model, x: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
+    """Class probabilities of pictures: the softmax of a model's logits.
+
+    The model is called directly, so that a call on one picture takes milliseconds:
+    `model.predict` first builds a data pipeline and, on a GPU, compiles.
+
+    Args:
+        model: Takes pixels, ends in logits or in a softmax (which is then not applied again).
+        x: uint8 or float32 (n, h, w, 3) in 0…255.
+        batch_size: Pictures at a time.
+
+    Returns:
+        float32 (n, classes); every row sums to 1.
+
+    Raises:
+        ValueError: No pictures; an output that is not (n, classes) or not finite; a model that
+            ends in another activation than softmax.
+    """
+    if len(x) == 0:
+        raise ValueError("Expected at least one picture. Received: len(x)=0")
+    has_softmax = ends_in_softmax(model)
+    # As a tensor, uint8 travels to a GPU as it is; the model would make it float32 first.
+    starts = range(0, len(x), batch_size)
+    batches = (tf.convert_to_tensor(x[start : start + batch_size]) for start in starts)
+    outputs = [np.asarray(tf.cast(model(batch, training=False), tf.float64)) for batch in batches]
+    scores = np.concatenate(outputs)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(
+            "Expected a model that gives one number per class for each picture. "
+            f"Received: model={model.name!r} with an output of shape {scores.shape}"
+        )
+    broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
+    if broken:
+        raise ValueError(
+            f"Expected finite outputs. Received: NaN or infinity for {broken:,} of {len(x):,} "
+            "pictures. Training has diverged: build the model anew, train at a lower learning rate."
+        )
+    if not has_softmax:
+        if scores.min() >= 0 and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
+            raise ValueError(
+                "Expected logits from a model without a final softmax layer. Received: "
+                f"model={model.name!r}, whose outputs are probabilities already. "
+                "Give them to `Report(probabilities, labels, classes)`."
+            )
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def top_k(probabilities: np.ndarray, classes: Sequence[str], k: int = 3) -> list[tuple[str, float]]:
+    """The k most probable classes of one picture, the most probable first.
+
+    Args:
+        probabilities: float (classes,), one row of `probabilities(model, x)`.
+        classes: Name of each class.
+        k: How many; all of them if there are fewer.
+    """
+    values = np.asarray(probabilities)
+    if values.shape != (len(classes),):
+        raise ValueError(
+            f"Expected one probability for each of the {len(classes)} classes. "
+            f"Received: probabilities.shape={values.shape}"
+        )
+    order = np.argsort(-values, kind="stable")[:k]
+    return [(classes[index], float(values[index])) for index in order]
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else math.nan
+
+
+def _percent(score: float) -> str:
+    return "–" if math.isnan(score) else f"{score:.1%}"

@@ -1,0 +1,107 @@
+"""Reach into any Keras model: find its layers through nested models, hear what they answer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+
+def nested(model: keras.Model) -> Iterator[keras.Model]:
+    """A model, then the models nested in it, the outermost first."""
+    level = [model]
+    while level:
+        yield from level
+        level = [inner for m in level for inner in m.layers if isinstance(inner, keras.Model)]
+
+
+def leaves(model: keras.Model) -> list[keras.Layer]:
+    """All layers of a model and of its nested models that compute something themselves."""
+    layers = (layer for owner in nested(model) for layer in owner.layers)
+    idle = keras.Model | keras.layers.InputLayer
+    return [layer for layer in dict.fromkeys(layers) if not isinstance(layer, idle)]
+
+
+def find(model: keras.Model, name: str) -> keras.Layer:
+    """The layer of this name, the outermost if there are several.
+
+    Raises:
+        ValueError: No such layer; the message lists those that there are.
+    """
+    for owner in nested(model):
+        for layer in owner.layers:
+            if layer.name == name:
+                return layer
+    raise ValueError(
+        f"Expected the name of a layer of {model.name!r}. "
+        f"Received: layer={name!r}. Layers: {names(model)}"
+    )
+
+
+def names(model: keras.Model) -> str:
+    """Names of all layers, nested ones included, for a message."""
+    return ", ".join(layer.name for owner in nested(model) for layer in owner.layers)
+
+
+@contextmanager
+def listening(
+    layers: Sequence[keras.Layer],
+    note: Callable[[keras.Layer, tf.Tensor | None, tf.Tensor], None],
+) -> Iterator[None]:
+    """While open, call `note(layer, inputs, output)` each time that one of the layers has run.
+
+    Keras has no hooks, and the usual `keras.Model(model.inputs, layer.output)` fails for layers of
+    a nested model and for models that aren't functional. So each layer gets a `call` of its own
+    for as long as the context is open.
+    """
+
+    def heard(layer: keras.Layer, call: Callable) -> Callable:
+        @functools.wraps(call)
+        def wrapper(*args: object, **kwargs: object) -> object:
+            output = call(*args, **kwargs)
+            if tf.is_tensor(output):
+                note(layer, args[0] if args else None, output)
+            return output
+
+        return wrapper
+
+    before = {layer: vars(layer).get("call") for layer in layers}
+    try:
+        for layer in before:
+            vars(layer)["call"] = heard(layer, layer.call)
+        yield
+    finally:
+        for layer, call in before.items():
+            vars(layer).pop("call", None)
+            if call is not None:
+                vars(layer)["call"] = call
+
+
+def ends_in_softmax(model: keras.Model) -> bool:
+    """Whether a model's last layer makes probabilities (True) or leaves logits (False).
+
+    Raises:
+        ValueError: The last layer has another activation, such as a sigmoid.
+    """
+    last = output_layer(model)
+    activation = getattr(last, "activation", None)
+    if type(last).__name__ == "Softmax" or activation is keras.activations.softmax:
+        return True
+    if activation not in (None, keras.activations.linear):
+        raise ValueError(
+            "Expected a model that ends in logits (no activation) or in a softmax. Received: "
+            f"model={model.name!r} with {activation.__name__} in its last layer, {last.name!r}"
+        )
+    return False
+
+
+def output_layer(model: keras.Model) -> keras.Operation:
+    """The layer, or `keras.ops` operation, that gives a model its output; inside nested models."""
+    last = model
+    while isinstance(last, keras.Model):
+        # `operations` of a functional model also lists the steps that aren't layers.
+        last = (last.operations if hasattr(last, "operations") else last.layers)[-1]
+    return last

@@ -1,0 +1,60 @@
+"""What every test relies on: no window, no network, no figure left open, and CIFAR-10 if there."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from origins import Origin
+
+from cnnlab import cifar10
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """A test that reaches for the network fails at once, as it does on a machine without one."""
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+    def guarded_connect(self, address):
+        if isinstance(address, tuple) and address[0] not in LOOPBACK:
+            raise OSError(f"the tests run without a network, and {address} was called")
+        return connect(self, address)
+
+    def guarded_getaddrinfo(host, *args, **options):
+        if host not in (None, "", *LOOPBACK):
+            raise socket.gaierror(f"the tests run without a network, and {host} was looked up")
+        return getaddrinfo(host, *args, **options)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+
+
+@pytest.fixture(autouse=True)
+def no_open_figures():
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """The folder that holds cifar-10-batches-bin/: what CNNLAB_DATA should name."""
+    for place in cifar10.places():
+        if (place.folder / "cifar-10-batches-bin" / "test_batch.bin").is_file():
+            return place.folder
+    pytest.skip("CIFAR-10 is not on this disk; CNNLAB_DATA may name the folder that has it")
+
+
+@pytest.fixture
+def origin():
+    """A web server on this machine; `origin.serve(path, body, ...)` gives an address."""
+    server = Origin()
+    yield server
+    server.close()

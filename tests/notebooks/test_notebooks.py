@@ -1,0 +1,216 @@
+"""The notebooks: what is committed, and what they do when they run.
+
+To assert something about a notebook's results, add an expression to CLAIMS. It is evaluated in the
+notebook's own kernel after its last cell, so it may name any variable of the notebook.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+
+# By notebook: parameters that make a test run short.
+SMALL: dict[str, dict[str, object]] = {}
+# By notebook: Python expressions that are true once it has run with SMALL.
+CLAIMS: dict[str, list[str]] = {}
+# By notebook: expressions whose value is the same when every cell is run twice in a row.
+RESULTS: dict[str, list[str]] = {}
+
+LARGEST_BYTES, LONGEST_CELL, CELL_SECONDS = 2_500_000, 25, 300
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/])/(?:root|home|work|tmp|Users|opt|content|var|mnt)/[\w.-]+|\b[A-Z]:\\\\?Users\b"
+)
+# What TensorFlow's native code writes on stderr, whatever its log level, where there is no GPU.
+NATIVE_LOG = re.compile(
+    r"^(?:WARNING: All log messages before absl|[IWE]\d{4} ).*\n?", re.MULTILINE
+)
+
+
+# ---- What is committed -------------------------------------------------------------------------
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def committed(request: pytest.FixtureRequest) -> NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def code_lines(cell: NotebookNode) -> list[str]:
+    lines = (line.strip() for line in cell.source.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def syntax(cell: NotebookNode) -> ast.Module:
+    """Parse a cell, `%magic` and `!command` lines included."""
+    return ast.parse(TransformerManager().transform_cell(cell.source))
+
+
+def faults_in_outputs(cells: Iterable[NotebookNode]) -> list[str]:
+    """List the errors and the text on stderr that cells show."""
+    outputs = [output for cell in cells for output in cell.outputs]
+    errors = [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+    return errors + [o.text for o in outputs if o.get("name") == "stderr"]
+
+
+def test_there_are_notebooks() -> None:
+    assert PATHS, "no notebook found, so nothing below tests anything"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_committed_notebook_is_small(path: Path) -> None:
+    assert path.stat().st_size < LARGEST_BYTES
+
+
+def test_committed_outputs_come_from_one_run_from_top_to_bottom(committed: NotebookNode) -> None:
+    counts = [cell.execution_count for cell in code_cells(committed)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_committed_outputs_show_no_error_and_no_stderr(committed: NotebookNode) -> None:
+    assert faults_in_outputs(code_cells(committed)) == []
+
+
+def test_committed_outputs_show_no_path_of_a_machine(committed: NotebookNode) -> None:
+    seen = [committed.metadata, [cell.metadata for cell in committed.cells]]
+    for output in (output for cell in code_cells(committed) for output in cell.outputs):
+        texts = {k: v for k, v in output.get("data", {}).items() if k.startswith("text/")}
+        seen.append([output.get("text"), texts])
+    assert MACHINE_PATH.findall(json.dumps(seen, ensure_ascii=False)) == []
+
+
+def test_second_code_cell_holds_the_parameters(committed: NotebookNode) -> None:
+    tags = [cell.metadata.get("tags", []) for cell in code_cells(committed)]
+    assert [i for i, tag in enumerate(tags) if "parameters" in tag] == [1]
+    assert not any("injected-parameters" in tag for tag in tags), "left over from a run with -p"
+    statements = syntax(code_cells(committed)[1]).body
+    targets = [s.targets[0] if isinstance(s, ast.Assign) else s.target for s in statements]
+    assert [target.id for target in targets if not target.id.isupper()] == []
+    assert "PRESET" in {target.id for target in targets}
+
+
+def test_code_cells_are_short(committed: NotebookNode) -> None:
+    long = {c.execution_count: len(code_lines(c)) for c in code_cells(committed)}
+    assert {n: lines for n, lines in long.items() if lines > LONGEST_CELL} == {}
+
+
+def test_imports_stand_in_the_first_code_cell_alone(committed: NotebookNode) -> None:
+    def imports(cell: NotebookNode) -> bool:
+        return any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(syntax(cell)))
+
+    assert [i for i, cell in enumerate(code_cells(committed)) if imports(cell)] == [0]
+
+
+# ---- What they do when they run ----------------------------------------------------------------
+
+
+class Session:
+    """A notebook beside the live kernel that runs it."""
+
+    def __init__(self, path: Path, notebook: NotebookNode, client: NotebookClient) -> None:
+        self.path, self.notebook, self.client = path, notebook, client
+        self.places = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+
+    def value(self, expression: str, *, after: str = "") -> object:
+        """Evaluate an expression in the kernel, after some code of the test's own if there is any.
+
+        Plain values, lists and dictionaries come back as they are, NumPy's as plain Python.
+        """
+        dumps = f"__import__('json').dumps({expression}, default=lambda v: v.tolist())"
+        request = self.client.kc.execute(after, user_expressions={"value": dumps})
+        reply = self.client.wait_for_reply(request)["content"]
+        answer = reply["user_expressions"]["value"] if reply["status"] == "ok" else reply
+        assert answer["status"] == "ok", f"{expression}: {answer['ename']}: {answer['evalue']}"
+        return json.loads(ast.literal_eval(answer["data"]["text/plain"]))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Session]:
+    """Start a kernel for a notebook, with SMALL among its parameters; run nothing yet."""
+    parameters = {"PRESET": "quick"} | SMALL.get(path.stem, {})
+    unknown = parameters.keys() - papermill.inspect_notebook(path)
+    assert not unknown, f"{path.name} has no parameter {', '.join(sorted(unknown))}"
+    notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.reset_execution_trackers()
+    with client.setup_kernel():
+        yield Session(path, notebook, client)
+
+
+def run_cells(session: Session, order: Iterable[int | str] | None = None) -> list[NotebookNode]:
+    """Run code cells, and raise where one fails.
+
+    Args:
+        session: An opened notebook.
+        order: Which cells, in which order: a cell's place among the code cells, from 0, or text
+            that it alone contains. None: all of them, from top to bottom.
+
+    Returns:
+        The cells with their outputs, in that order.
+    """
+    order = range(len(session.places)) if order is None else order
+    run = []
+    for which in order:
+        if isinstance(which, str):
+            holders = [i for i in session.places if which in session.notebook.cells[i].source]
+            assert len(holders) == 1, f"{len(holders)} code cells contain {which!r}"
+            place = holders[0]
+        else:
+            place = session.places[which]
+        run.append(session.client.execute_cell(session.notebook.cells[place], place).copy())
+    return run
+
+
+@pytest.fixture(scope="module", params=PATHS, ids=lambda path: path.stem)
+def session(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """One run of a notebook; its tests share the kernel, and so come in the order below."""
+    with opened(request.param) as session:
+        run_cells(session)
+        yield session
+
+
+@pytest.mark.notebook
+def test_notebook_runs_without_an_error_or_stderr(session: Session) -> None:
+    faults = faults_in_outputs(code_cells(session.notebook))
+    assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
+
+
+@pytest.mark.notebook
+def test_claims_hold(session: Session) -> None:
+    claims = CLAIMS.get(session.path.stem)
+    assert claims, f"say in CLAIMS what must be true once {session.path.name} has run"
+    assert {claim: session.value(claim) for claim in claims} == dict.fromkeys(claims, True)
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_every_cell_run_twice_gives_the_same_results(session: Session) -> None:
+    results = RESULTS.get(session.path.stem)
+    assert results, f"say in RESULTS what {session.path.name} must give again"
+    expected = {e: session.value(e) for e in results}
+    with opened(session.path) as twice:
+        run_cells(twice, (i for i in range(len(twice.places)) for _ in range(2)))
+        assert {e: twice.value(e) for e in results} == expected

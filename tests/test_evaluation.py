@@ -1,0 +1,268 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from cnnlab.evaluation import Report, evaluate, probabilities, top_k
+
+# Truth and prediction of 8 pictures; "dog" is never true, "fox" never predicted.
+LABELS = np.array([0, 0, 0, 1, 1, 3, 3, 3])
+PREDICTIONS = np.array([0, 0, 1, 1, 2, 0, 0, 1])
+CONFIDENCE = np.array([0.9, 0.6, 0.7, 0.8, 0.95, 0.5, 0.85, 0.7])
+CLASSES = ("cat", "owl", "dog", "fox")
+
+
+def spread(predictions, confidence, k=4):
+    """Give `confidence` to the predicted class and the rest equally to the others."""
+    table = np.repeat(((1 - confidence) / (k - 1))[:, None], k, axis=1)
+    table[np.arange(len(table)), predictions] = confidence
+    return table
+
+
+@pytest.fixture
+def report():
+    return Report(spread(PREDICTIONS, CONFIDENCE), LABELS, CLASSES)
+
+
+def linear_model(*, k=3, seed=0, final=None):
+    """Pixels (2, 2, 3) -> logits, with large differences, and batch norm and dropout on the way."""
+    rng = np.random.default_rng(seed)
+    inputs = keras.Input((2, 2, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Dropout(0.5)(keras.layers.BatchNormalization()(keras.layers.Flatten()(x)))
+    dense = keras.layers.Dense(k)
+    x = dense(x)
+    dense.set_weights([rng.normal(0, 3, (12, k)), rng.normal(0, 1, k)])
+    return keras.Model(inputs, x if final is None else final(x))
+
+
+@pytest.fixture
+def pictures():
+    return np.random.default_rng(1).integers(0, 256, (11, 2, 2, 3), dtype=np.uint8)
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+# Report: values counted by hand from the table at the top
+
+
+def test_accuracy_and_confusion_by_hand(report):
+    assert report.accuracy == 3 / 8
+    np.testing.assert_array_equal(report.predictions, PREDICTIONS)
+    np.testing.assert_array_equal(
+        report.confusion, [[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [2, 1, 0, 0]]
+    )
+
+
+def test_scores_per_class_by_hand_and_undefined_is_nan(report):
+    cat, owl, dog, fox = report.per_class
+    assert cat == ("cat", 2 / 4, 2 / 3, 4 / 7, 3)
+    assert owl == ("owl", 1 / 3, 1 / 2, 2 / 5, 2)
+    assert (dog.precision, dog.f1, dog.support) == (0, 0, 0)
+    assert math.isnan(dog.recall)
+    assert math.isnan(fox.precision)
+    assert (fox.recall, fox.f1, fox.support) == (0, 0, 3)
+
+
+def test_f1_of_a_class_neither_true_nor_predicted_is_nan():
+    report = Report(spread(np.array([0, 1]), np.array([0.9, 0.9])), np.array([0, 1]), CLASSES)
+    assert math.isnan(report.per_class[3].f1)
+
+
+def test_mistakes_most_confident_first(report):
+    np.testing.assert_array_equal(report.mistakes, [4, 6, 2, 7, 5])  # .95 .85 .7 .7 .5
+
+
+def test_no_mistakes_is_an_empty_array():
+    report = Report(np.eye(4)[[0, 1]], np.array([0, 1]), CLASSES)
+    assert report.mistakes.shape == (0,)
+    assert report.most_confused() == []
+
+
+def test_most_confused_counts_pairs_and_leaves_the_diagonal_out(report):
+    assert report.most_confused(2) == [("fox", "cat", 2), ("cat", "owl", 1)]
+    assert len(report.most_confused(99)) == 4
+
+
+def test_loss_is_the_mean_negative_log_probability_of_the_truth(report):
+    given = [0.9, 0.6, 0.1, 0.8, 0.05 / 3, 0.5 / 3, 0.05, 0.1]
+    assert report.loss == pytest.approx(-np.mean(np.log(given)), rel=1e-6)
+
+
+def test_loss_of_a_probability_that_underflowed_is_finite():
+    report = Report(np.array([[1.0, 0.0]], np.float32), np.array([1]), ("a", "b"))
+    assert report.loss == pytest.approx(87.34, abs=0.01)
+
+
+def test_interval_is_half_the_wilson_interval():
+    # Newcombe 1998, table I, method 3: 81 of 263 gives 0.2553 to 0.3662; 0 of 20, 0 to 0.1611.
+    for hits, n, low, high in ((81, 263, 0.2553, 0.3662), (0, 20, 0, 0.1611)):
+        guesses = np.where(np.arange(n) < hits, 0, 1)
+        report = Report(np.eye(2)[guesses], np.zeros(n, int), ("a", "b"))
+        assert report.interval == pytest.approx((high - low) / 2, abs=1e-4)
+
+
+def test_calibration_by_hand(report):
+    bins = report.calibration(bins=4)  # (0, .25] (.25, .5] (.5, .75] (.75, 1]
+    np.testing.assert_array_equal(bins.count, [0, 1, 3, 4])
+    np.testing.assert_allclose(bins.confidence, [np.nan, 0.5, 2 / 3, 0.875])
+    np.testing.assert_allclose(bins.accuracy, [np.nan, 0, 1 / 3, 1 / 2])
+    assert bins.error == pytest.approx((1 * 0.5 + 3 / 3 + 4 * 0.375) / 8)
+
+
+def test_calibration_error_is_0_where_confidence_equals_accuracy():
+    confidence = np.full(10, 0.8)
+    labels = np.where(np.arange(10) < 8, 0, 1)
+    report = Report(spread(np.zeros(10, int), confidence), labels, CLASSES)
+    assert report.calibration().error == pytest.approx(0, abs=1e-12)
+
+
+def test_certainty_falls_into_the_last_bin():
+    report = Report(np.eye(4)[[0, 1]], np.array([0, 1]), CLASSES)
+    np.testing.assert_array_equal(report.calibration(bins=3).count, [0, 0, 2])
+
+
+def test_order_of_pictures_changes_nothing_but_the_indices(report):
+    order = np.random.default_rng(0).permutation(8)
+    shuffled = Report(report.probabilities[order], LABELS[order], CLASSES)
+    np.testing.assert_array_equal(shuffled.confusion, report.confusion)
+    assert shuffled.loss == pytest.approx(report.loss, rel=1e-12)
+    assert set(order[shuffled.mistakes]) == set(report.mistakes)
+
+
+def test_html_table_has_every_class_and_escapes_its_name(report):
+    table = Report(report.probabilities, LABELS, ("cat", "owl", "dog", "<b>"))._repr_html_()
+    assert table.count("<tr>") == 5
+    assert "&lt;b&gt;" in table
+    assert "<b>" not in table
+    assert "37.50% ± 27.87%" in table  # the headline
+    assert "66.7%" in table  # recall of "cat"
+    assert "nan" not in table
+    assert "accuracy 37.50%" in repr(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": LABELS[:, None]}, r"labels\.shape=\(8, 1\)"),
+        ({"labels": np.eye(4)[LABELS]}, r"labels\.shape=\(8, 4\)"),
+        ({"labels": LABELS + 1}, "from 1 to 4"),
+        ({"labels": LABELS.astype(float)}, "float64"),
+        ({"labels": LABELS[:5]}, r"labels\.shape=\(5,\)"),
+        ({"classes": ("cat", "owl")}, r"Expected 4 class names.*\('cat', 'owl'\)"),
+        ({"probabilities": np.full((8, 4), 2.0)}, "softmax first"),
+        ({"probabilities": np.tile([1.5, -0.5, 0, 0], (8, 1))}, "no value below 0"),
+        ({"probabilities": np.full((8, 4), np.nan)}, "rows of probabilities"),
+        ({"probabilities": np.zeros((0, 4)), "labels": LABELS[:0]}, "n > 0"),
+    ],
+)
+def test_report_refuses_what_does_not_fit_together(report, change, message):
+    parts = {"probabilities": report.probabilities, "labels": LABELS, "classes": CLASSES}
+    with pytest.raises(ValueError, match=message):
+        Report(**parts | change)
+
+
+# From a model
+
+
+def test_probabilities_are_the_softmax_of_the_logits_in_inference_mode(pictures):
+    model = linear_model()
+    kernel, bias = model.layers[-1].get_weights()
+    # Fresh batch norm divides by sqrt(1 + epsilon); dropout and batch statistics are off.
+    flat = pictures.reshape(11, 12) / 255 / np.sqrt(1 + 1e-3)
+    result = probabilities(model, pictures)
+    np.testing.assert_allclose(result, softmax(flat @ kernel + bias), atol=1e-3)
+    assert result.dtype == np.float32
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 500])
+def test_batch_size_and_pixel_type_change_nothing(pictures, batch_size):
+    model = linear_model()
+    labels = np.arange(11) % 3
+    whole = evaluate(model, pictures, labels, ("a", "b", "c"))
+    report = evaluate(model, pictures.astype(np.float32), labels, "abc", batch_size=batch_size)
+    np.testing.assert_allclose(report.probabilities, whole.probabilities, atol=1e-3)
+    assert report.accuracy == whole.accuracy
+    assert report.confusion.sum() == 11
+    assert report.labels.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    "final",
+    [
+        keras.layers.Softmax(),
+        keras.layers.Activation("softmax"),
+        keras.layers.Dense(3, "softmax", kernel_initializer="identity"),
+        keras.ops.softmax,
+        keras.Sequential([keras.layers.Softmax()]),
+    ],
+)
+def test_a_final_softmax_is_not_applied_twice(pictures, final):
+    expected = probabilities(linear_model(), pictures)
+    result = probabilities(linear_model(final=final), pictures)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
+
+
+def test_a_softmax_that_is_not_the_last_step_is_refused(pictures):
+    model = linear_model(final=lambda x: keras.layers.Identity()(keras.ops.softmax(x)))
+    with pytest.raises(ValueError, match="probabilities already"):
+        probabilities(model, pictures)
+
+
+def test_low_precision_outputs_become_float32_rows_that_sum_to_1(pictures):
+    model = linear_model(final=keras.layers.Activation("linear", dtype="bfloat16"))
+    result = probabilities(model, pictures)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-6)
+
+
+def test_large_logits_do_not_overflow(pictures):
+    result = probabilities(linear_model(final=keras.layers.Rescaling(1e4)), pictures)
+    assert np.isfinite(result).all()
+
+
+def test_evaluate_leaves_model_and_pictures_as_they_were(pictures):
+    model = linear_model()
+    weights, before = [np.array(w) for w in model.weights], pictures.copy()
+    evaluate(model, pictures, np.zeros(11, int), "abc")
+    for old, new in zip(weights, model.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(pictures, before)
+
+
+def test_sigmoid_model_is_refused(pictures):
+    model = linear_model(final=keras.layers.Dense(3, "sigmoid", name="answer"))
+    with pytest.raises(ValueError, match=r"sigmoid in its last layer, 'answer'"):
+        probabilities(model, pictures)
+
+
+def test_diverged_model_is_named(pictures):
+    model = linear_model()
+    model.layers[-1].bias.assign([np.nan, 0, 0])
+    with pytest.raises(ValueError, match=r"11 of 11 pictures.*lower learning rate"):
+        probabilities(model, pictures)
+
+
+def test_counts_that_differ_and_nothing_at_all_are_refused(pictures):
+    with pytest.raises(ValueError, match=r"len\(x\)=11, len\(y\)=3"):
+        evaluate(linear_model(), pictures, np.zeros(3, int), "abc")
+    with pytest.raises(ValueError, match="at least one picture"):
+        probabilities(linear_model(), pictures[:0])
+
+
+def test_model_without_one_number_per_class_is_refused(pictures):
+    model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Rescaling(1 / 255)])
+    with pytest.raises(ValueError, match=r"shape \(11, 2, 2, 3\)"):
+        probabilities(model, pictures)
+
+
+def test_top_k_sorts_and_stops_at_the_number_of_classes():
+    row = np.array([0.2, 0.5, 0.3])
+    assert top_k(row, "abc", k=2) == [("b", 0.5), ("c", pytest.approx(0.3))]
+    assert len(top_k(row, "abc", k=9)) == 3
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
+        top_k(row[None], "abc")

@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextlib.contextmanager
 def _native_stderr_aside():
-    """Keeps what C++ writes to stderr out of sight: TensorFlow greets there, whatever its log level."""
+    """Keeps C++'s stderr out of sight: TensorFlow greets there, whatever its log level."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -99,7 +99,7 @@ def activation_maps(
         chosen = np.argsort(-answers.std(axis=(0, 1)), kind="stable")[:per_layer]
         strip = np.full((per_layer, *answers.shape[:2]), np.nan)
         strip[: len(chosen)] = np.moveaxis(answers[..., chosen], -1, 0)
-        peak, signed = float(np.abs(answers).max()) or 1.0, answers.min() < 0
+        peak, signed = float(np.abs(answers).max()), answers.min() < 0
         cmap, low = (_diverging(), -peak) if signed else (colormaps["gray_r"], 0.0)
         canvas.show(
             ax, canvas.mosaic(strip, per_layer, fill=np.nan), cmap=cmap, vmin=low, vmax=peak

@@ -1,11 +1,13 @@
 """Builders of the networks the notebooks compare: plain functions that return a `keras.Model`.
 
-Every model takes RGB pixels in 0…255 (`uint8` or `float32`, shape `(n, height, width, 3)`), scales them inside, and
-ends in `float32` logits `(n, num_classes)`. They use Keras's own layers and nothing else, so a saved `.keras` file
-loads anywhere, in safe mode. Layer names are stable: tests, Grad-CAM and readers address layers by them.
+Every model takes RGB pixels in 0…255 (`uint8` or `float32`, shape `(n, height, width, 3)`), scales
+them inside, and ends in `float32` logits `(n, num_classes)`. They use Keras's own layers and
+nothing else, so a saved `.keras` file loads anywhere, in safe mode. Layer names are stable: tests,
+Grad-CAM and readers address layers by them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import keras
 from keras import layers, ops
@@ -24,7 +26,10 @@ def linear(
         name: Name of the model.
     """
     inputs, x = _pixels(input_shape)
-    return keras.Model(inputs, _logits(layers.Flatten(name="flatten")(x), num_classes), name=name)
+    x = layers.Flatten(name="flatten")(x)
+    # With one layer the loss is convex: zeros are as good a start as any, and leave no noise behind.
+    x = layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
+    return keras.Model(inputs, x, name=name)
 
 
 def plain_cnn(
@@ -70,8 +75,8 @@ def batchnorm_cnn(
 ) -> keras.Model:
     """`plain_cnn` with batch normalization after each convolution and dropout before the logits.
 
-    The convolutions lose their biases: normalization subtracts them again. Pooling comes before normalization, which
-    picks the same pixels and leaves a quarter of them to normalize.
+    The convolutions lose their biases: normalization subtracts them again. Pooling comes before
+    normalization, which picks the same pixels and leaves a quarter of them to normalize.
 
     Args:
         input_shape: Height, width and channels of a picture.
@@ -83,7 +88,7 @@ def batchnorm_cnn(
     """
     inputs, x = _pixels(input_shape)
     for i, width in enumerate(widths, start=1):
-        x = _conv_norm(x, width, name=f"conv{i}", pool=i < len(widths))
+        x = _conv_norm(x, width, name=f"conv{i}", pool=i < len(widths), padding="valid")
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(hidden, activation="relu", name="hidden")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
@@ -103,9 +108,10 @@ def resnet(
 ) -> keras.Model:
     """A residual network: a stem, then groups of convolutions whose tail is added to a shortcut.
 
-    Each group widens and halves the map (convolution, max pooling, normalization), then adds `depth` more convolutions
-    to what it has: `x + f(x)`. The defaults are small enough for two CPU cores; `widths=(32, 128, 384, 512)`,
-    `stem_stride=1, depth=2` is the network for 96 % on CIFAR-10.
+    Each group widens and halves the map (convolution, max pooling, normalization), then adds
+    `depth` more convolutions to what it has: `x + f(x)`. The defaults are small enough for two CPU
+    cores; `widths=(32, 128, 384, 512)`, `stem_stride=1, depth=2` is the network for 96 % on
+    CIFAR-10.
 
     Args:
         input_shape: Height, width and channels of a picture.
@@ -113,12 +119,14 @@ def resnet(
         widths: Filters of the stem, then of each group.
         stem_stride: 1 keeps the picture's resolution in the stem, 2 halves it (four times cheaper).
         depth: Convolutions inside each shortcut.
-        shortcut: False leaves the additions out: the same network without its shortcuts, for comparison.
+        shortcut: False leaves the additions out: the same network without its shortcuts, for
+            comparison.
         activation: Nonlinearity, by Keras's name.
         name: Name of the model.
 
-    Source: He et al. 2015, https://arxiv.org/abs/1512.03385; the shape of the groups follows the fast CIFAR-10
-    networks of D. Page and K. Jordan (https://github.com/KellerJordan/cifar10-airbench).
+    Source: He et al. 2015, https://arxiv.org/abs/1512.03385; the shape of the groups follows the
+    fast CIFAR-10 networks of D. Page and K. Jordan
+    (https://github.com/KellerJordan/cifar10-airbench).
     """
     inputs, x = _pixels(input_shape)
     x = _conv_norm(x, widths[0], name="stem", strides=stem_stride, activation=activation)
@@ -129,16 +137,16 @@ def resnet(
             tail = _conv_norm(tail, width, name=f"group{group}_conv{i}", activation=activation)
         x = layers.Add(name=f"group{group}_add")([x, tail]) if shortcut else tail
     x = layers.GlobalMaxPooling2D(name="global_pool")(x)
-    # Small logits at the start: with large steps the last layer would else be sure before it knows anything.
+    # Small logits: with large steps the last layer would else be sure before it knows anything.
     x = layers.Rescaling(1 / 8, name="calm")(x)
     return keras.Model(inputs, _logits(x, num_classes), name=name)
 
 
 def six_views(model: keras.Model, *, shift: int = 1) -> keras.Model:
-    """A model that looks six times: at the picture, shifted up left and down right, and at each one's mirror image.
+    """Looks six times: at the picture, at it shifted up left and down right, and at their mirrors.
 
-    It returns the mean of the six logits, the views that are not shifted counting double. It has no weights of its own,
-    needs no training and takes six times as long.
+    It returns the mean of the six logits, the views that are not shifted counting double. It has
+    no weights of its own, needs no training and takes six times as long.
 
     Args:
         model: Takes pixels, returns logits.
@@ -148,22 +156,25 @@ def six_views(model: keras.Model, *, shift: int = 1) -> keras.Model:
     """
     inputs = keras.Input(model.input_shape[1:], name="pixels")
     padded = ops.pad(inputs, ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
-    up_left = layers.Cropping2D(((0, 2 * shift), (0, 2 * shift)), name="up_left")(padded)
-    down_right = layers.Cropping2D(((2 * shift, 0), (2 * shift, 0)), name="down_right")(padded)
+    crop = partial(layers.Cropping2D, dtype="float32")
+    up_left = crop(((0, 2 * shift), (0, 2 * shift)), name="up_left")(padded)
+    down_right = crop(((2 * shift, 0), (2 * shift, 0)), name="down_right")(padded)
     weighted = []
     for view, weight in ((inputs, 1 / 4), (up_left, 1 / 8), (down_right, 1 / 8)):
         weighted += [weight * model(view), weight * model(ops.flip(view, axis=2))]
-    return keras.Model(inputs, layers.Add(name="logits")(weighted), name=f"{model.name}_six_views")
+    logits = layers.Add(dtype="float32", name="logits")(weighted)
+    return keras.Model(inputs, logits, name=f"{model.name}_six_views")
 
 
 @keras.saving.register_keras_serializable("cnnlab")
 class L2Pooling2D(layers.Layer):
-    """Pools each window to its L2 norm, the square root of the sum of squares (Lp pooling with p = 2).
+    """Pools each window to its L2 norm, the square root of the sum of squares.
 
     Between average pooling (every value counts alike) and max pooling (only the largest does).
 
     Args:
-        pool_size: Side of the square window in pixels; windows do not overlap and incomplete ones are dropped.
+        pool_size: Side of the square window in pixels; windows do not overlap and incomplete ones
+            are dropped.
 
     Source: Sermanet et al. 2012, https://arxiv.org/abs/1204.3968.
     """
@@ -175,7 +186,7 @@ class L2Pooling2D(layers.Layer):
     def call(self, inputs):
         """Pools `(n, h, w, c)` to `(n, h // pool_size, w // pool_size, c)`."""
         mean_square = ops.average_pool(ops.square(inputs), self.pool_size)
-        # The floor keeps the gradient finite where a whole window is 0, as happens behind every ReLU.
+        # The floor keeps the gradient finite where a whole window is 0, as it can be behind a ReLU.
         return ops.sqrt(ops.maximum(mean_square * self.pool_size**2, keras.config.epsilon() ** 2))
 
     def get_config(self) -> dict:
@@ -193,10 +204,12 @@ def _logits(x, num_classes: int):
     return layers.Dense(num_classes, dtype="float32", name="logits")(x)
 
 
-def _conv_norm(x, width: int, *, name: str, strides=1, pool=False, activation="relu"):
-    x = layers.Conv2D(width, 3, strides=strides, padding="same", use_bias=False, name=name)(x)
+def _conv_norm(
+    x, width: int, *, name: str, strides=1, padding="same", pool=False, activation="relu"
+):
+    x = layers.Conv2D(width, 3, strides, padding, use_bias=False, name=name)(x)
     if pool:
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
-    # 0.9, not Keras's 0.99: the statistics must settle within the few hundred steps of a short training.
+    # 0.9, not Keras's 0.99: the statistics must settle in the few hundred steps of a short run.
     x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
     return layers.Activation(activation, name=f"{name}_act")(x)

@@ -1,4 +1,4 @@
-"""The log of training runs: one row a run, so that a change of a number stands beside what it changed."""
+"""The log of training runs: a change of a number stands beside what it changed."""
 
 import contextlib
 import html
@@ -12,7 +12,7 @@ from IPython.display import display
 
 
 class Run(keras.callbacks.Callback):
-    """One training run, filled in while `fit` goes on; in a notebook it shows a line that keeps up with it.
+    """One training run, filled in while `fit` goes on; in a notebook, a line that keeps up.
 
     Attributes:
         name: What was trained, in words.
@@ -21,7 +21,8 @@ class Run(keras.callbacks.Callback):
         history: Metric name to one value an epoch, as in Keras's `History`.
         parameters: Number of trained weights.
         seconds: From the start of `fit` to the end of its last whole epoch, validation included.
-        first_step_seconds: The first batch's share of them: tracing and compiling, for the most part.
+        first_step_seconds: The first batch's share of them: tracing and compiling, for the most
+            part.
         stopped: Whether it was interrupted.
         test_accuracy: 0…1, set when the test set is opened, None before.
     """
@@ -68,7 +69,8 @@ class Run(keras.callbacks.Callback):
 class RunLog:
     """Runs in the order in which they were first made; shown as a table in a notebook.
 
-    A run made again with the same settings takes the old one's place; with other settings it is added beside it.
+    A run made again with the same settings takes the old one's place; with other settings it is
+    added beside it.
     """
 
     def __init__(self):
@@ -84,13 +86,14 @@ class RunLog:
     def record(self, name: str, network: keras.Model, **settings) -> Iterator[Run]:
         """Makes a `Run` to give to `fit` as a callback, and logs it when the block ends.
 
-        Interrupting the kernel inside the block ends the training, not the notebook: the whole epochs made so far are
-        logged, and the model keeps what it has learnt.
+        Interrupting the kernel inside the block ends the training, not the notebook: the whole
+        epochs made so far are logged, and the model keeps what it has learnt.
 
         Args:
             name: What is trained, in words.
             network: What is trained.
-            **settings: What tells this run from others of the same name: learning rate, epochs, seed.
+            **settings: What tells this run from others of the same name: learning rate, epochs,
+                seed.
         """
         run = Run(name, network, settings)
         try:
@@ -112,7 +115,9 @@ class RunLog:
 
 
 def _row(run: Run) -> list[str]:
-    settings = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in run.settings.items())
+    settings = ", ".join(
+        f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in run.settings.items()
+    )
     return [
         run.name,
         settings,

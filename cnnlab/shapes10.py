@@ -155,11 +155,11 @@ def _draw(shape: Callable, n: int, rng: np.random.Generator) -> np.ndarray:
         return low + (high - low) * rng.random((n, *size), np.float32)
 
     # Mostly a bright object on darker ground: the little that a linear classifier can go by.
-    dark = uniform(0, 1) < 0.2
+    dark = uniform(0, 1) < 0.15
     ground = np.where(dark, uniform(100, 200), uniform(50, 150))
-    step = uniform(25, 90)
+    step = uniform(18, 80)
     lightness = np.where(dark, ground - step, ground + step)
-    softness = uniform(0.8, 2.2)  # width of all edges in pixels: sharp to out of focus
+    softness = uniform(0.8, 2.5)  # width of all edges in pixels: sharp to out of focus
 
     radius = uniform(7, 12.5)
     x, y = _place(uniform, radius)
@@ -173,7 +173,7 @@ def _draw(shape: Callable, n: int, rng: np.random.Generator) -> np.ndarray:
         (shadow, _colour(uniform, uniform(0, 20), 10)),
         (body, _colour(uniform, lightness, 75)),
         (body * _texture(uniform), _colour(uniform, lightness + uniform(-20, 20), 75)),
-        *(_stick(uniform, ground, softness, (2, 9), (0.6, 1.4)) for _ in range(2)),
+        *(_stick(uniform, ground, softness, (2, 9), (0.6, 1.8)) for _ in range(2)),
     ]
     pictures = _composite(layers)
     pictures *= 1 + uniform(0, 0.35)[:, None] * _along(uniform(0, 2 * np.pi), X, Y)[:, None] / 16
@@ -185,7 +185,7 @@ def _draw(shape: Callable, n: int, rng: np.random.Generator) -> np.ndarray:
 
 def _place(uniform, radius):
     """Pixel coordinates as the shape sees them: shifted, tilted, skewed, mirrored, stretched."""
-    reach = np.minimum(16 - 0.85 * radius, 5)
+    reach = np.minimum(16 - 0.85 * radius, 4.5)
     x, y = _turn(uniform(-0.4, 0.4), X - reach * uniform(-1, 1), Y - reach * uniform(-1, 1))
     x = x + uniform(-0.2, 0.2) * y
     x = np.where(uniform(0, 1) < 0.5, x, -x)

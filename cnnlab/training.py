@@ -1,7 +1,8 @@
-"""What training needs around Keras's own `compile` and `fit`: the device, pictures on it, augmentation, the schedule.
+"""What goes around Keras's `compile` and `fit`: device, augmentation, schedule, optimizer.
 
-Keras trains; nothing here hides it. `on_device` puts a look-up of pictures by row number and an augmentation in front
-of a model, so that `fit` hands out row numbers instead of pictures and all else happens inside the compiled step.
+Keras trains; nothing here hides it. `on_device` puts a look-up of pictures by row number and an
+augmentation in front of a model, so that `fit` hands out row numbers instead of pictures and all
+else happens inside the compiled step.
 """
 
 import datetime
@@ -25,7 +26,8 @@ class Device:
         name: The GPU's name, or the processor's kind and number of cores.
         is_gpu: Whether it is a GPU.
         precision: The dtype policy for it: `"mixed_bfloat16"`, `"mixed_float16"` or `"float32"`.
-        jit_compile: Whether to compile with XLA: about twice as fast on a GPU, half as fast on a CPU (TensorFlow 2.21).
+        jit_compile: Whether to compile with XLA: about twice as fast on a GPU, half as fast on a
+            CPU (TensorFlow 2.21).
     """
 
     name: str
@@ -64,7 +66,8 @@ class DevicePictures:
     """The training and validation pictures as one table in the device's memory.
 
     Attributes:
-        table: uint8 tensor (n, height, width, 3): the training pictures, then the validation pictures.
+        table: uint8 tensor (n, height, width, 3): the training pictures, then the validation
+            pictures.
         train_rows: int32, the table's rows that hold the training pictures.
         val_rows: int32, the rows that hold the validation pictures.
     """
@@ -77,8 +80,8 @@ class DevicePictures:
 def to_device(images: ImageSet) -> DevicePictures:
     """Moves the training and validation pictures to the device once, for every model to train from.
 
-    CIFAR-10 takes 150 MB there. A set that doesn't fit raises TensorFlow's ResourceExhaustedError: train such a set from
-    `data.stream` instead.
+    CIFAR-10 takes 150 MB there. A set that doesn't fit raises TensorFlow's ResourceExhaustedError:
+    train such a set from `data.stream` instead.
     """
     table = tf.constant(np.concatenate([images.x_train, images.x_val]))
     rows = np.arange(len(table), dtype=np.int32)
@@ -116,10 +119,11 @@ class _LookUp(keras.layers.Layer):
 
 
 class Augment(keras.layers.Layer):
-    """Random crops of the padded picture, horizontal flips and cutout, for a whole batch at once, in training only.
+    """Random crops of the padded picture, horizontal flips and cutout, in training only.
 
-    Crop and flip together are one question for each output pixel, "which input pixel do I copy?", so they are two
-    look-ups, one of rows and one of columns; padding by reflection is part of the answer.
+    Crop and flip together are one question for each output pixel, "which input pixel do I copy?",
+    so they are two look-ups, one of rows and one of columns; padding by reflection is part of the
+    answer.
 
     Args:
         crop: Largest shift in pixels, up, down, left and right (the padding of pad-and-crop).
@@ -127,8 +131,9 @@ class Augment(keras.layers.Layer):
         cutout: Side in pixels of the grey square laid over a random place, 0 for none.
         seed: The same seed gives the same sequence of augmentations.
 
-    Source: He et al. 2015 (crops and flips), https://arxiv.org/abs/1512.03385; DeVries and Taylor 2017 (cutout),
-    https://arxiv.org/abs/1708.04552. There the padding is black; reflection leaves no edges to learn.
+    Source: He et al. 2015 (crops and flips), https://arxiv.org/abs/1512.03385; DeVries and Taylor
+    2017 (cutout), https://arxiv.org/abs/1708.04552. There the padding is black; reflection leaves
+    no edges to learn.
     """
 
     def __init__(
@@ -174,16 +179,18 @@ def _reflect(index, side: int):
 
 @keras.saving.register_keras_serializable("cnnlab")
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate climbs in a straight line to its peak, then falls in a straight line to (almost) zero.
+    """The learning rate climbs in a straight line to its peak, then falls in one to zero.
 
-    For the cosine-shaped kind use `keras.optimizers.schedules.CosineDecay` with its `warmup_target`.
+    For the cosine-shaped kind use `keras.optimizers.schedules.CosineDecay` with its
+    `warmup_target`.
 
     Args:
         peak: The largest learning rate.
         steps: Batches in the whole training.
         warmup: Share of the steps that climb, 0…1.
 
-    Source: Smith and Topin 2017, https://arxiv.org/abs/1708.07120, without the third phase and the momentum's cycle.
+    Source: Smith and Topin 2017, https://arxiv.org/abs/1708.07120, without the third phase and the
+    momentum's cycle.
     """
 
     def __init__(self, peak: float, steps: int, *, warmup: float = 0.1):
@@ -207,12 +214,13 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("cnnlab")
 class Muon(keras.optimizers.Optimizer):
-    """Orthogonalised momentum for the kernels of convolutions, Nesterov's momentum for everything else.
+    """Orthogonalised momentum for kernels of convolutions, Nesterov's for everything else.
 
-    A kernel is treated as a matrix of one column a filter. Its momentum is replaced by the nearest matrix with
-    orthonormal columns (or rows), so that every direction is learnt at the same pace, and the bank of filters keeps its
-    norm: batch normalization follows, so only directions matter. Keras's own `Muon` leaves kernels of convolutions to
-    AdamW.
+    A kernel is treated as a matrix of one column a filter. Its momentum is replaced by the nearest
+    matrix with orthonormal columns (or rows), so that every direction is learnt at the same pace,
+    and the bank of filters keeps its
+    norm: batch normalization follows, so only directions matter. Keras's own `Muon` leaves kernels
+        of convolutions to AdamW.
 
     Args:
         learning_rate: Of the kernels, a float or a schedule; 0.24 is a good peak.
@@ -243,7 +251,9 @@ class Muon(keras.optimizers.Optimizer):
     def build(self, var_list):
         if not self.built:
             super().build(var_list)
-            self.velocities = [self.add_variable_from_reference(v, name="velocity") for v in var_list]
+            self.velocities = [
+                self.add_variable_from_reference(v, name="velocity") for v in var_list
+            ]
 
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype)
@@ -277,10 +287,10 @@ def environment() -> dict[str, str]:
 
 
 def orthogonalize(matrix, *, steps: int = 3):
-    """Pushes all singular values of a float matrix (rows, columns) towards 1, by Newton-Schulz iterations.
+    """Pushes all singular values of a float matrix towards 1, by Newton-Schulz iterations.
 
-    The quintic's coefficients are chosen for the steepest start: after 3 to 5 steps the values lie around 1, in about
-    0.7…1.2, which serves as well as exactness.
+    The quintic's coefficients are chosen for the steepest start: after 3 to 5 steps the values lie
+    around 1, in about 0.7…1.2, which serves as well as exactness.
 
     Source: K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
     """

@@ -7,7 +7,6 @@ python notebooks/run.py NOTEBOOK... -p NAME VALUE   those named, with other para
 import argparse
 import ast
 import os
-import sys
 from pathlib import Path
 
 # The kernel of this interpreter, before one of the same name that the user registered elsewhere.
@@ -18,9 +17,10 @@ from traitlets.config import Config
 
 
 def literal(text: str) -> object:
-    """Return `5`, `1e-3`, `True`, `[32, 64]` as Python reads them, anything else as text."""
+    """Return `5`, `1e-3`, `None`, `[32, 64]` as Python reads them, anything else as text."""
     try:
-        return ast.literal_eval(text)
+        value = ast.literal_eval(text)
+        return list(value) if isinstance(value, tuple) else value  # papermill knows no tuples
     except (ValueError, SyntaxError):
         return text
 
@@ -39,12 +39,12 @@ for path in args.notebooks or sorted(Path("notebooks").glob("*.ipynb")):
     place = dict(cwd=os.path.dirname(source), progress_bar=dict(desc=path.name, mininterval=0))
     try:
         if unknown := parameters.keys() - (known := papermill.inspect_notebook(source)):
-            sys.exit(f"{source} has no parameter {', '.join(unknown)}; it has {', '.join(known)}")
+            raise SystemExit(f"{source}: no parameter {', '.join(unknown)} in {', '.join(known)}")
         book = papermill.execute_notebook(source, str(target), parameters, **kernel, **place)
     except papermill.PapermillExecutionError as e:
-        sys.exit(f"{e}\nFAILED {source}, In [{e.exec_count}]: {e.ename}: {e.evalue}")
+        raise SystemExit(f"{e}\nFAILED {source}, In [{e.exec_count}]: {e.ename}: {e.evalue}") from e
     except (OSError, RuntimeError) as e:  # no such file; the kernel died: often, out of memory
-        sys.exit(f"FAILED {source}: {e}")
+        raise SystemExit(f"FAILED {source}: {e}") from e
     page, _ = HTMLExporter().from_notebook_node(book, {"metadata": {"name": path.stem}})
     target.with_suffix(".html").write_text(page, encoding="utf-8")
     print(f"{source}: {book.metadata.papermill.duration:.0f} s, results in {target} and .html")

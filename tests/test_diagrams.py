@@ -96,6 +96,12 @@ def test_dot_product_writes_all_numbers_the_sums_and_the_total():
     assert (frame.get_x(), frame.get_y()) == (2.5, 1.5)  # columns are x, rows are y
 
 
+def test_products_of_small_integers_do_not_wrap_around():
+    kernel = np.full((3, 3, 3), 2, np.uint8)
+    bright = np.full((3, 3, 3), 200, np.uint8)
+    assert f"{27 * 400:,}" in texts(diagrams.dot_product(bright, kernel, (0, 0)))
+
+
 def test_numbers_that_are_not_whole_get_one_decimal():
     figure = diagrams.matrices({"a": np.array([[0.25, -1.0], [2.0, 1234.0]])})
     assert {"0.2", "−1", "2", "1,234"} <= set(texts(figure))

@@ -1,9 +1,9 @@
+import ast
 import copy
 import io
 import itertools
 import pickle
-import subprocess
-import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from cnnlab import canvas, plots, score_plots
+from cnnlab import canvas, inside_plots, picture_plots, plots, score_plots
 
 CLASSES = ("airplane", "cat", "dog")
 
@@ -127,20 +127,24 @@ def test_no_text_leaves_the_figure_however_long_the_names(name):
     assert drawn.y1 <= height + slack
 
 
-def test_plots_needs_neither_pyplot_nor_tensorflow():
-    code = (
-        "import sys, cnnlab.plots\n"
-        "loaded = {'matplotlib.pyplot', 'tensorflow', 'keras'} & set(sys.modules)\n"
-        "sys.exit(', '.join(loaded) or 0)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
+@pytest.mark.parametrize("module", [canvas, plots, picture_plots, score_plots, inside_plots])
+def test_figures_know_no_other_room(module):
+    imported = set()
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    known = {name.split(".")[1] for name in imported if name.startswith("cnnlab.")}
+    assert known <= {"canvas", "picture_plots", "score_plots", "inside_plots"}
+    assert not {"matplotlib.pyplot", "tensorflow", "keras"} & imported
 
 
 def test_a_readers_dark_style_changes_no_pixel():
     function, *arguments = FIGURES["learning_curves"]
     expected = function(*arguments, title="A title")._repr_png_()
-    with pyplot.style.context("dark_background"):
+    dark = ["dark_background", {"savefig.facecolor": "black", "savefig.dpi": 30}]
+    with pyplot.style.context(dark):
         assert function(*arguments, title="A title")._repr_png_() == expected
 
 
@@ -402,6 +406,11 @@ def test_ladder_draws_the_interval_of_the_mean():
     np.testing.assert_allclose(band.get_xdata(), [0.4038, 0.5962], atol=1e-4)
 
 
+def test_a_step_is_counted_from_the_mean_of_the_rung_below():
+    left = plots.ladder([run("a", test=t, seed=s) for s, t in enumerate((0.5, 0.7))] + [run("b")])
+    assert [t.get_text() for t in left.axes[0].texts] == ["60.0%", "70.0%  +10.0"]
+
+
 def test_a_step_down_is_written_on_the_free_side():
     left = plots.ladder([run("a", test=0.9), run("b", test=0.8)]).axes[0]
     up, down = left.texts
@@ -526,13 +535,13 @@ def test_per_class_ranks_by_recall_and_keeps_the_worst():
 
 def test_filters_share_one_scale_around_grey():
     weak, strong = np.full((2, 2, 3, 1), 0.5), np.zeros((2, 2, 3, 1))
-    strong[0, 0] = 1.0
-    strong[1, 1] = -1.0
+    strong[0, 0] = 2.0
+    strong[1, 1] = -2.0
     first, second = plots.filters({"untrained": weak, "trained": strong}, columns=1).axes
-    assert np.unique(shown(first)).tolist() == [191]  # 127.5 · 1.5
+    assert np.unique(shown(first)).tolist() == [159]  # 127.5 · 1.25
     assert [shown(second)[i, i, 0] for i in (0, -1)] == [255, 0]
     assert shown(second)[0, -1, 0] == 128
-    assert "weights up to ±0.5; grey is 0, full colour ±1" in texts(first.figure)
+    assert "weights up to ±0.5; grey is 0, full colour ±2" in texts(first.figure)
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9])
@@ -550,8 +559,8 @@ def test_filters_of_a_deeper_layer_are_refused():
 def test_activation_maps_fix_zero_at_white():
     positive, signed = np.zeros((32, 32, 3)), np.zeros((32, 32, 3))
     positive[0, 0, 1] = 4.0
-    signed[0, 0, 2] = -3.0
-    signed[0, 1, 2] = 1.0
+    signed[0, 0, 2] = -1.0
+    signed[0, 1, 2] = 3.0
     maps = {"relu": positive, "norm": signed}
     top, relu, norm = plots.activation_maps(maps, pictures(1, 32)[0], per_layer=2).axes
     assert relu.images[0].get_clim() == (0, 4)
@@ -570,6 +579,8 @@ def test_activation_maps_leave_missing_channels_blank_and_survive_silent_layers(
     sheet = shown(figure.axes[1])
     assert sheet[:, :32].tolist() == np.zeros((32, 32)).tolist()
     assert np.ma.getmaskarray(sheet)[:, 34:].all()
+    assert figure.axes[1].get_ylabel() == "dead\n4×4×1\n0…0"
+    figure.draw_without_rendering()
 
 
 def test_heatmaps_leave_the_picture_in_view():

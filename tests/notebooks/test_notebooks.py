@@ -26,11 +26,39 @@ FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 
 # By notebook: parameters that make a test run short.
-SMALL: dict[str, dict[str, object]] = {}
+FIRST = "01_cifar10_cnn_from_scratch"
+SMALL: dict[str, dict[str, object]] = {FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2}}
 # By notebook: Python expressions that are true once it has run with SMALL.
-CLAIMS: dict[str, list[str]] = {}
+CLAIMS: dict[str, list[str]] = {
+    FIRST: [
+        # each rung of the ladder learnt something, and the residual network most of all
+        "[run.name for run in log].index('residual, one cycle') == len(log) - 1 == 4",
+        "all(run.test_accuracy > 0.2 for run in log)",
+        "best.name == 'residual, one cycle'",
+        "best.test_accuracy > 0.4",
+        "best.test_accuracy > next(iter(log)).test_accuracy + 0.1",
+        # the score is the test set's, whole
+        "best.verdict.confusion.sum() == len(pictures.y_test) == 10_000",
+        # few pictures without augmentation are learnt by heart
+        "[run.history['accuracy'][-1] for run in few_log][0] > 0.8",
+        "[run.history['accuracy'][-1] for run in few_log][1] < 0.8",
+        # what slides finds what moves; what doesn't, does not
+        "np.mean((conv(series[1000:]).numpy()[:, 0] > 0.5) == has_chirp[1000:]) > 0.9",
+        "np.mean((dense(series[1000:]).numpy()[:, 0] > 0.5) == has_chirp[1000:]) < 0.75",
+        "np.mean((forecast - truth) ** 2) < 0.4 * np.mean((today - truth) ** 2)",
+        # a reloaded network says the same
+        "float(difference) < 1e-5",
+    ]
+}
 # By notebook: expressions whose value is the same when every cell is run twice in a row.
-RESULTS: dict[str, list[str]] = {}
+RESULTS: dict[str, list[str]] = {
+    FIRST: [
+        "[(run.name, run.history['val_accuracy']) for run in log]",
+        "best.verdict.confusion",
+        "answers",
+        "np.round(drops, 6)",
+    ]
+}
 
 LARGEST_BYTES, LONGEST_CELL, CELL_SECONDS = 2_500_000, 25, 300
 MACHINE_PATH = re.compile(

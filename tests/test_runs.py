@@ -1,0 +1,80 @@
+import keras
+import numpy as np
+import pytest
+
+from cnnlab import models, runs
+
+
+@pytest.fixture
+def network():
+    return models.linear((4, 4, 3), 2)
+
+
+def fit(network, run, *, epochs=2, callbacks=()):
+    x, y = np.zeros((8, 4, 4, 3), "float32"), np.arange(8) % 2
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile("sgd", loss, metrics=["accuracy"], jit_compile=False)
+    network.fit(x, y, epochs=epochs, verbose=0, validation_data=(x, y), callbacks=[run, *callbacks])
+
+
+class InterruptAt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_records_what_fit_did(network):
+    log = runs.RunLog()
+    with log.record("linear", network, lr=0.01) as run:
+        fit(network, run)
+    assert list(log) == [run]
+    assert set(run.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert len(run.history["loss"]) == 2
+    assert run.parameters == 48 * 2 + 2
+    assert 0 < run.first_step_seconds < run.seconds
+    assert run.test_accuracy is None
+
+
+def test_same_settings_replace_and_other_settings_add(network):
+    log = runs.RunLog()
+    for lr, epochs in ((0.01, 1), (0.02, 1), (0.01, 2)):
+        with log.record("linear", network, lr=lr) as run:
+            fit(network, run, epochs=epochs)
+    assert [(run.settings["lr"], len(run.history["loss"])) for run in log] == [(0.01, 2), (0.02, 1)]
+
+
+def test_stop_keeps_the_whole_epochs_and_ends_the_block(network):
+    log = runs.RunLog()
+    with log.record("linear", network) as run:
+        fit(network, run, epochs=5, callbacks=[InterruptAt(3)])
+    assert run.stopped
+    assert len(run.history["loss"]) == 3
+    assert "3 (stopped)" in repr(log)
+
+
+def test_a_run_without_a_whole_epoch_is_not_logged(network):
+    log = runs.RunLog()
+    with log.record("linear", network) as run:
+        fit(network, run, callbacks=[InterruptAt(0)])
+    assert len(log) == 0
+
+
+def test_other_errors_are_not_swallowed(network):
+    log = runs.RunLog()
+    with pytest.raises(ValueError, match="boom"), log.record("linear", network):
+        raise ValueError("boom")
+    assert len(log) == 0
+
+
+def test_table_names_settings_and_scores(network):
+    log = runs.RunLog()
+    with log.record("<linear>", network, lr=1e-3, seed=4) as run:
+        fit(network, run)
+    run.test_accuracy = 0.4321
+    html = log._repr_html_()
+    for text in ("&lt;linear&gt;", "lr 0.001, seed 4", "43.21%", "98"):
+        assert text in html

@@ -27,7 +27,7 @@ def linear(
     """
     inputs, x = _pixels(input_shape)
     x = layers.Flatten(name="flatten")(x)
-    # With one layer the loss is convex: zeros are as good a start as any, and leave no noise behind.
+    # With one layer the loss is convex: zeros are as good a start as any and leave no noise.
     x = layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, x, name=name)
 

@@ -191,8 +191,7 @@ def _draw(shape: Shape, n: int, rng: np.random.Generator) -> np.ndarray:
 
 def _place(uniform: Uniform, radius: Array) -> tuple[Array, Array]:
     """Pixel coordinates as the shape sees them: shifted, tilted, skewed, mirrored, stretched."""
-    reach = np.minimum(16 - 0.85 * radius, 4.5)
-    x, y = _turn(uniform(-0.4, 0.4), X - reach * uniform(-1, 1), Y - reach * uniform(-1, 1))
+    x, y = _turn(uniform(-0.4, 0.4), X - uniform(-4.5, 4.5), Y - uniform(-4.5, 4.5))
     x = x + uniform(-0.2, 0.2) * y
     x = np.where(uniform(0, 1) < 0.5, x, -x)
     stretch = uniform(0.85, 1.15)

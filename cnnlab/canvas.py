@@ -18,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import to_rgb
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 WIDTH = 8.5  # inches: at 100 dots an inch a figure fills a page of 900 pixels without scaling
@@ -235,7 +236,8 @@ def color_bar(
     figure: Figure, colors: ScalarMappable, axes: Axes | Sequence[Axes], label: str, **place: object
 ) -> Colorbar:
     """Put a slim colour bar beside axes; `place` goes to `Figure.colorbar`."""
-    bar = figure.colorbar(colors, ax=axes, **({"shrink": 0.75, "aspect": 25, "pad": 0.02} | place))
+    look = {"shrink": 0.75, "aspect": 25, "pad": 0.02, "ticks": MaxNLocator(5)} | place
+    bar = figure.colorbar(colors, ax=axes, **look)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelsize=SMALL_SIZE, labelcolor=MUTED)
     bar.set_label(label, fontsize=SMALL_SIZE, color=MUTED)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import operator
 import os
 import time
 import uuid
-import warnings
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -166,10 +166,10 @@ def _decode(
 ) -> np.ndarray:
     """Decode an open file; every failure becomes a ValueError that names the source."""
     try:
-        # Pillow refuses bombs of over 179 million pixels and only warns from 89 million on.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(file)
+        image = Image.open(file)
+        # Pillow refuses bombs of over 179 million pixels itself and only warns from 89 million on.
+        if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
         if shape is not None:
             # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the size wanted is enough
             # for a clean resize; the longer side twice, as the picture may be lying on its side.

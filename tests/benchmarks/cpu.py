@@ -5,8 +5,8 @@ JSON line
 
 Both train on the same 50,000 pictures in the same process. The clock runs while `fit` does,
 tracing and compiling included; scoring the test set is not counted. The tutorial keeps its own
-settings (batches of 32, Adam, at most ten epochs, Keras's defaults otherwise) and stops at the
-first epoch that gets there; ours has to finish its schedule.
+settings (batches of 32, Adam, Keras's defaults otherwise; ten epochs as there, up to twenty where
+they don't get there) and stops at the first epoch that does; ours has to finish its schedule.
 """
 
 import json
@@ -43,7 +43,7 @@ def tutorial(images: data.ImageSet) -> tuple[float, float, int]:
     x_train, x_test = x_train / np.float32(255), x_test / np.float32(255)
     y_train = np.concatenate([images.y_train, images.y_val])
     seconds, accuracy, epochs = 0.0, 0.0, 0
-    while accuracy < TARGET and epochs < 10:
+    while accuracy < TARGET and epochs < 20:
         start = time.perf_counter()
         model.fit(x_train, y_train, verbose=0)
         seconds += time.perf_counter() - start

@@ -233,6 +233,17 @@ def test_claims_hold(session: Session) -> None:
 
 
 @pytest.mark.notebook
+@pytest.mark.slow
+def test_every_cell_run_twice_gives_the_same_results(session: Session) -> None:
+    results = RESULTS.get(session.path.stem)
+    assert results, f"say in RESULTS what {session.path.name} must give again"
+    expected = {e: session.value(e) for e in results}
+    with opened(session.path) as twice:
+        run_cells(twice, (i for i in range(len(twice.places)) for _ in range(2)))
+        assert {e: twice.value(e) for e in results} == expected
+
+
+@pytest.mark.notebook
 def test_a_changed_learning_rate_adds_a_curve_and_the_same_one_adds_none(session: Session) -> None:
     if session.path.stem != FIRST:
         pytest.skip("about the ladder of the first notebook")
@@ -246,14 +257,3 @@ def test_a_changed_learning_rate_adds_a_curve_and_the_same_one_adds_none(session
     old, new = session.value(curves)
     assert old == before
     assert new != before
-
-
-@pytest.mark.notebook
-@pytest.mark.slow
-def test_every_cell_run_twice_gives_the_same_results(session: Session) -> None:
-    results = RESULTS.get(session.path.stem)
-    assert results, f"say in RESULTS what {session.path.name} must give again"
-    expected = {e: session.value(e) for e in results}
-    with opened(session.path) as twice:
-        run_cells(twice, (i for i in range(len(twice.places)) for _ in range(2)))
-        assert {e: twice.value(e) for e in results} == expected

@@ -1,4 +1,4 @@
-"""What goes around Keras's `compile` and `fit`: device, augmentation, schedule, optimizer.
+"""What goes around Keras's `compile` and `fit`: device, augmentation; `optimizers`' names too.
 
 Keras trains; nothing here hides it. `on_device` puts a look-up of pictures by row number and an
 augmentation in front of a model, so that `fit` hands out row numbers instead of pictures and all
@@ -15,7 +15,22 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from cnnlab import probe
 from cnnlab.data import ImageSet
+from cnnlab.optimizers import Muon, OneCycle
+
+__all__ = [
+    "Augment",
+    "Device",
+    "DevicePictures",
+    "Muon",
+    "OneCycle",
+    "device",
+    "environment",
+    "on_device",
+    "start_over",
+    "to_device",
+]
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,11 @@ def to_device(images: ImageSet) -> DevicePictures:
 
 
 def on_device(
-    model: keras.Model, pictures: DevicePictures, augment: keras.layers.Layer | None = None
+    model: keras.Model,
+    pictures: DevicePictures,
+    augment: keras.layers.Layer | None = None,
+    *,
+    mirror: bool = False,
 ) -> keras.Model:
     """A model that takes row numbers of `pictures` and returns what `model` says of them.
 
@@ -99,23 +118,65 @@ def on_device(
         model: Takes pixels, returns logits.
         pictures: From `to_device`.
         augment: Applied to the pictures in training only, such as `Augment()`.
+        mirror: Whether to show each picture mirrored at every second visit in training, from a
+            random start. Two epochs then hold every picture both ways, where `Augment`'s random
+            flips show half of them twice the same way.
+
+    Source of the alternating flip: K. Jordan 2024, https://arxiv.org/abs/2404.00498.
     """
     rows = keras.Input((), dtype="int32", name="rows")
-    x = _LookUp(pictures.table, name="look_up")(rows)
+    x = _LookUp(pictures.table, mirror=mirror, name="look_up")(rows)
     if augment is not None:
         x = augment(x)
     return keras.Model(rows, model(x), name=f"{model.name}_on_device")
 
 
+def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarray]) -> None:
+    """Puts a compiled trainer back to before its first step and keeps what was compiled.
+
+    Compiling takes longer than many an epoch, so several seeds or settings had better share it.
+    The optimizer forgets its momenta and counts from 0, keeping its learning rate; the random
+    numbers of augmentation and dropout start anew, from `keras.utils.set_random_seed`.
+
+    Args:
+        trainer: Compiled, such as `on_device` makes; its `fit` may have run.
+        model: The model inside that is to start over.
+        weights: Its weights to start from, as `get_weights` of an equal model gives them.
+    """
+    model.set_weights(weights)
+    for variable in trainer.optimizer.variables:
+        if not variable.path.endswith("learning_rate"):
+            variable.assign(ops.zeros_like(variable))
+    for layer in probe.leaves(trainer):
+        if generator := getattr(layer, "seed_generator", None):
+            generator.state.assign(keras.random.SeedGenerator().state)
+        if isinstance(layer, _LookUp):
+            layer.start_over()
+
+
 class _LookUp(keras.layers.Layer):
     """Row numbers (n,) to float32 pictures (n, height, width, 3)."""
 
-    def __init__(self, table: tf.Tensor, **kwargs):
+    def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
         super().__init__(dtype="float32", **kwargs)
-        self.table = table
+        self.table, self.mirror = table, mirror
+        if mirror:
+            self.mirrored = self.add_weight(
+                shape=(len(table),), dtype="int32", trainable=False, name="mirrored"
+            )
+            self.start_over()
 
-    def call(self, rows):
-        return tf.cast(tf.gather(self.table, rows), "float32")
+    def start_over(self) -> None:
+        if self.mirror:
+            self.mirrored.assign(keras.random.randint(self.mirrored.shape, 0, 2))
+
+    def call(self, rows, training=False):
+        x = tf.cast(tf.gather(self.table, rows), "float32")
+        if not (self.mirror and training):
+            return x
+        mirrored = ops.take(self.mirrored, rows)
+        self.mirrored.assign(ops.scatter_update(self.mirrored, rows[:, None], 1 - mirrored))
+        return ops.where(mirrored[:, None, None, None] == 1, ops.flip(x, axis=2), x)
 
 
 class Augment(keras.layers.Layer):
@@ -141,7 +202,7 @@ class Augment(keras.layers.Layer):
     ):
         super().__init__(dtype="float32", **kwargs)
         self.crop, self.flip, self.cutout = crop, flip, cutout
-        self.random = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, pictures, training=False):
         """Takes and returns float32 (n, height, width, channels) in 0…255."""
@@ -162,7 +223,7 @@ class Augment(keras.layers.Layer):
 
     def _draw(self, n, low: int, high: int):
         """A random integer in low…high for each picture, shape (n, 1)."""
-        return keras.random.randint((n, 1), low, high + 1, seed=self.random)
+        return keras.random.randint((n, 1), low, high + 1, seed=self.seed_generator)
 
     def _hidden(self, n, side: int):
         """Which rows (or columns) of each picture cutout hides: bool (n, side)."""
@@ -177,105 +238,6 @@ def _reflect(index, side: int):
     return ops.minimum(index, 2 * (side - 1) - index)
 
 
-@keras.saving.register_keras_serializable("cnnlab")
-class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """The learning rate climbs in a straight line to its peak, then falls in one to zero.
-
-    For the cosine-shaped kind use `keras.optimizers.schedules.CosineDecay` with its
-    `warmup_target`.
-
-    Args:
-        peak: The largest learning rate.
-        steps: Batches in the whole training.
-        warmup: Share of the steps that climb, 0…1.
-
-    Source: Smith and Topin 2017, https://arxiv.org/abs/1708.07120, without the third phase and the
-    momentum's cycle.
-    """
-
-    def __init__(self, peak: float, steps: int, *, warmup: float = 0.1):
-        if not (steps > 0 and 0 <= warmup < 1):
-            raise ValueError(
-                "Expected steps > 0 and warmup in 0…1 (1 excluded). "
-                f"Received: steps={steps}, warmup={warmup}"
-            )
-        self.peak, self.steps, self.warmup = peak, steps, warmup
-
-    def __call__(self, step):
-        """The learning rate of batch number `step` (from 0), float32."""
-        done = (ops.cast(step, "float32") + 0.5) / self.steps  # the middle of the step: never 0
-        climb = done / max(self.warmup, 1e-9)
-        fall = (1 - done) / (1 - self.warmup)
-        return self.peak * ops.maximum(ops.minimum(climb, fall), 0.0)
-
-    def get_config(self) -> dict:
-        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
-
-
-@keras.saving.register_keras_serializable("cnnlab")
-class Muon(keras.optimizers.Optimizer):
-    """Orthogonalised momentum for kernels of convolutions, Nesterov's for everything else.
-
-    A kernel is treated as a matrix of one column a filter. Its momentum is replaced by the nearest
-    matrix with orthonormal columns (or rows), so that every direction is learnt at the same pace,
-    and the bank of filters keeps its
-    norm: batch normalization follows, so only directions matter. Keras's own `Muon` leaves kernels
-        of convolutions to AdamW.
-
-    Args:
-        learning_rate: Of the kernels, a float or a schedule; 0.24 is a good peak.
-        momentum: Of the kernels.
-        sgd_ratio: Learning rate of all other weights, in units of `learning_rate`.
-        sgd_momentum: Nesterov momentum of all other weights.
-        steps: Newton-Schulz iterations.
-        **kwargs: As for any Keras optimizer.
-
-    Source: K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/, with the settings of
-    https://github.com/KellerJordan/cifar10-airbench.
-    """
-
-    def __init__(
-        self,
-        learning_rate=0.24,
-        *,
-        momentum: float = 0.6,
-        sgd_ratio: float = 0.3,
-        sgd_momentum: float = 0.85,
-        steps: int = 3,
-        **kwargs,
-    ):
-        super().__init__(learning_rate=learning_rate, **kwargs)
-        self.momentum, self.steps = momentum, steps
-        self.sgd_ratio, self.sgd_momentum = sgd_ratio, sgd_momentum
-
-    def build(self, var_list):
-        if not self.built:
-            super().build(var_list)
-            self.velocities = [
-                self.add_variable_from_reference(v, name="velocity") for v in var_list
-            ]
-
-    def update_step(self, gradient, variable, learning_rate):
-        rate = ops.cast(learning_rate, variable.dtype)
-        velocity = self.velocities[self._get_variable_index(variable)]
-        is_kernel = len(variable.shape) == 4
-        momentum = self.momentum if is_kernel else self.sgd_momentum
-        self.assign(velocity, momentum * velocity + gradient)
-        update = gradient + momentum * velocity
-        if is_kernel:
-            filters = variable.shape[-1]
-            update = orthogonalize(ops.reshape(update, (-1, filters)), steps=self.steps)
-            norm = ops.norm(ops.reshape(variable, (-1,)))
-            kept = variable * (filters**0.5 / norm)
-            self.assign(variable, kept - rate * ops.reshape(update, variable.shape))
-        else:
-            self.assign_sub(variable, self.sgd_ratio * rate * update)
-
-    def get_config(self) -> dict:
-        own = {k: getattr(self, k) for k in ("momentum", "sgd_ratio", "sgd_momentum", "steps")}
-        return {**super().get_config(), **own}
-
-
 def environment() -> dict[str, str]:
     """Versions, device and date, for the last cell of a notebook."""
     return {
@@ -284,20 +246,3 @@ def environment() -> dict[str, str]:
         "device": device().name,
         "date": datetime.date.today().isoformat(),
     }
-
-
-def orthogonalize(matrix, *, steps: int = 3):
-    """Pushes all singular values of a float matrix towards 1, by Newton-Schulz iterations.
-
-    The quintic's coefficients are chosen for the steepest start: after 3 to 5 steps the values lie
-    around 1, in about 0.7…1.2, which serves as well as exactness.
-
-    Source: K. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/
-    """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if tall else matrix
-    x = x / (ops.norm(x) + 1e-7)
-    for _ in range(steps):
-        gram = x @ ops.transpose(x)
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return ops.transpose(x) if tall else x

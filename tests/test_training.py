@@ -120,59 +120,72 @@ class TestAugment:
         assert np.any(first != training.Augment(seed=4)(self.PICTURES, training=True).numpy())
 
 
-class TestOneCycle:
-    def test_climbs_then_falls_by_hand(self):
-        schedule = training.OneCycle(1.0, 10, warmup=0.2)
-        rates = [float(schedule(step)) for step in range(10)]
-        # at the middle of each step: up over the first 2 steps, down over the other 8
-        expected = [0.25, 0.75, *(1 - (i + 0.5) / 8 for i in range(8))]
-        np.testing.assert_allclose(rates, expected, atol=1e-6)
+class TestMirror:
+    def test_shows_each_picture_mirrored_at_every_second_visit(self, images):
+        table = training.to_device(images)
+        keras.utils.set_random_seed(0)
+        look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
+        plain, mirrored = images.x_train, images.x_train[:, :, ::-1]
+        rows = np.random.default_rng(0).permutation(table.train_rows)  # visited in any order
+        visits = [np.array(look_up(rows, training=True)) for _ in range(3)]
+        first = (visits[0] == mirrored[rows]).all(axis=(1, 2, 3))
+        assert 8 < first.sum() < 32  # 20 ± 3.8 standard deviations of a fair coin
+        for visit, expected in zip(visits, (first, ~first, first), strict=True):
+            np.testing.assert_array_equal(
+                visit, np.where(expected[:, None, None, None], mirrored[rows], plain[rows])
+            )
 
-    def test_is_zero_after_its_end_and_never_negative(self):
-        assert float(training.OneCycle(1.0, 10)(25)) == 0.0
-
-    def test_reloads_from_its_config(self):
-        schedule = training.OneCycle(0.3, 50, warmup=0.4)
-        again = training.OneCycle.from_config(schedule.get_config())
-        assert float(again(7)) == float(schedule(7))
-
-    @pytest.mark.parametrize("bad", [{"steps": 0}, {"steps": 5, "warmup": 1.0}])
-    def test_refuses_what_makes_no_cycle(self, bad):
-        with pytest.raises(ValueError, match=r"steps > 0 and warmup.*Received: steps="):
-            training.OneCycle(1.0, **bad)
+    def test_does_nothing_in_prediction_and_does_not_count_it_as_a_visit(self, images):
+        table = training.to_device(images)
+        look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
+        before = np.array(look_up.mirrored)
+        seen = np.array(look_up(table.val_rows, training=False))
+        np.testing.assert_array_equal(seen, images.x_val)
+        np.testing.assert_array_equal(look_up.mirrored, before)
 
 
-class TestMuon:
-    @pytest.mark.parametrize("shape", [(27, 8), (6, 20), (9, 9)])
-    def test_orthogonalize_brings_singular_values_near_one(self, shape):
-        matrix = np.random.default_rng(0).normal(size=shape).astype("float32")
-        values = np.linalg.svd(np.array(training.orthogonalize(matrix, steps=5)), compute_uv=False)
-        assert values.shape == (min(shape),)
-        assert np.all((values > 0.6) & (values < 1.25))
+class TestStartOver:
+    @pytest.mark.parametrize(
+        "optimizer", [lambda: training.Muon(training.OneCycle(0.1, 10)), keras.optimizers.Adam]
+    )
+    def test_gives_what_a_new_trainer_gives_and_compiles_nothing(self, images, optimizer):
+        table = training.to_device(images)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
-    def test_orthogonalize_keeps_the_singular_vectors(self):
-        matrix = np.random.default_rng(0).normal(size=(27, 8)).astype("float32")
-        result = np.array(training.orthogonalize(matrix, steps=5))
-        u, _, vt = np.linalg.svd(matrix, full_matrices=False)
-        in_their_basis = u.T @ result @ vt.T
-        off = in_their_basis - np.diag(np.diag(in_their_basis))
-        assert np.abs(off).max() < 1e-3
+        def network():
+            keras.utils.set_random_seed(7)
+            net = models.batchnorm_cnn((24, 24, 3), 2, widths=(4, 5), hidden=6, dropout=0.5)
+            inputs = keras.Input((8, 8, 3))
+            return keras.Model(inputs, net(keras.layers.UpSampling2D(3)(inputs)))
 
-    def test_kernels_keep_their_norm_and_others_take_nesterov_steps(self):
-        optimizer = training.Muon(0.1, sgd_ratio=0.5, sgd_momentum=0.9, momentum=0.6)
-        kernel = keras.Variable(np.full((3, 3, 2, 4), 0.5, "float32"))
-        bias = keras.Variable(np.zeros(4, "float32"))
-        optimizer.build([kernel, bias])
-        gradient = np.random.default_rng(0).normal(size=kernel.shape).astype("float32")
-        optimizer.apply([gradient, np.ones(4, "float32")])
-        # velocity 1, update 1 + 0.9, rate 0.5 × 0.1
-        np.testing.assert_allclose(bias.numpy(), -0.05 * 1.9, rtol=1e-5)
-        kept = 0.5 * 2 / np.linalg.norm(np.full(72, 0.5))  # rescaled to norm √4
-        step = np.array(training.orthogonalize((gradient * 1.6).reshape(18, 4)))
-        expected = kept - 0.1 * step.reshape(kernel.shape)
-        np.testing.assert_allclose(kernel.numpy(), expected, rtol=1e-4, atol=1e-6)
+        def trainer_of(model):
+            augment = training.Augment(crop=2, cutout=3)
+            trainer = training.on_device(model, table, augment, mirror=True)
+            trainer.compile(optimizer(), loss, jit_compile=False)
+            return trainer
 
-    def test_reloads_from_its_config(self):
-        optimizer = training.Muon(0.2, steps=4, momentum=0.5)
-        again = training.Muon.from_config(optimizer.get_config())
-        assert (again.steps, again.momentum) == (4, 0.5)
+        def fit(trainer, model, weights):
+            keras.utils.set_random_seed(3)
+            training.start_over(trainer, model, weights)
+            trainer.fit(table.train_rows, images.y_train, batch_size=8, epochs=2, verbose=0)
+            return model.get_weights()
+
+        weights = network().get_weights()
+        once, again = network(), network()
+        trainer = trainer_of(once)
+        first = fit(trainer, once, weights)
+        step = trainer.train_function
+        second = fit(trainer, once, weights)
+        other = fit(trainer_of(again), again, weights)
+        assert trainer.train_function is step
+        assert any(np.any(a != b) for a, b in zip(first, weights, strict=True))
+        for a, b, c in zip(first, second, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(a, c)
+
+    def test_keeps_the_learning_rate(self, images):
+        model = models.linear((8, 8, 3), 2)
+        trainer = training.on_device(model, training.to_device(images))
+        trainer.compile(keras.optimizers.Adam(0.125), "mse")
+        training.start_over(trainer, model, model.get_weights())
+        assert float(trainer.optimizer.learning_rate) == 0.125

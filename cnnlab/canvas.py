@@ -48,22 +48,24 @@ class Figure(matplotlib.figure.Figure):
         return small.getvalue()
 
 
-def new_figure(height: float, title: str | None = None, *, width: float = WIDTH) -> Figure:
+def new_figure(
+    height: float, title: str | None = None, *, width: float = WIDTH, kind: type[Figure] = Figure
+) -> Figure:
     """Make an empty white figure with its title at the left.
 
     Args:
         height: inches, title not counted.
         title: sentence, wrapped to the figure's width, or None.
         width: inches.
+        kind: the figure's class.
 
     Returns:
         A figure that pyplot doesn't know.
     """
     text = wrap(title, width, size=TITLE_SIZE) if title else ""
     lines = text.count("\n") + 1 if title else 0
-    figure = Figure(
-        (width, height + 0.28 * lines), dpi=DPI, layout="constrained", facecolor="white"
-    )
+    size = (width, height + 0.28 * lines)
+    figure = kind(size, dpi=DPI, layout="constrained", facecolor="white")
     if title:
         figure.suptitle(text, x=0.005, ha="left", fontsize=TITLE_SIZE, color=INK)
     return figure

@@ -1,8 +1,9 @@
 """Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
 
 Those of training are defined here, of scores in `score_plots`, of pictures and predictions in
-`picture_plots`, of a network's inside in `inside_plots`; all have their names here too, so a
-reader needs ``plots.`` alone. They draw what they are given and change no argument.
+`picture_plots`, of a network's inside in `inside_plots`, of painted pictures in `style_plots`; all
+have their names here too, so a reader needs ``plots.`` alone. They draw what they are given and
+change no argument.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from cnnlab import canvas
 from cnnlab.inside_plots import activation_maps, filters, heatmaps
 from cnnlab.picture_plots import augmented, channels, gallery, grid, mistakes, prediction_bars
 from cnnlab.score_plots import confusion, interval, per_class, reliability
+from cnnlab.style_plots import board, close_ups, gram, progress
 
 __all__ = [
     "activation_maps",
     "augmented",
+    "board",
     "channels",
+    "close_ups",
     "confusion",
     "filters",
     "gallery",
+    "gram",
     "grid",
     "heatmaps",
     "ladder",
@@ -34,6 +39,7 @@ __all__ = [
     "mistakes",
     "per_class",
     "prediction_bars",
+    "progress",
     "reliability",
     "schedule",
 ]

@@ -14,7 +14,7 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from cnnlab import canvas, inside_plots, picture_plots, plots, score_plots
+from cnnlab import canvas, inside_plots, picture_plots, plots, score_plots, style_plots
 
 CLASSES = ("airplane", "cat", "dog")
 
@@ -57,6 +57,10 @@ FIGURES = {
     "lines": (lambda series, **options: plots.lines(series, xlabel="x", ylabel="y", **options),
               {"up": ([1, 2], [3, 4]), "down": ([1, 2, 3], [4, 3, 2])}),
     "schedule": (plots.schedule, {"one-cycle": np.array([0.0, 0.1, 0.05])}),
+    "board": (plots.board, {"a row": list(pictures(3)), "another": [pictures(1)[0], None, None]}),
+    "close_ups": (plots.close_ups, pictures(1, 300)[0], [(0, 0), (20, 40)]),
+    "gram": (plots.gram, np.ones((4, 6, 12)), (2, 9)),
+    "progress": (plots.progress, pictures(1)[0], {"content": [3.0, 2.0], "style": [1.0, 0.1]}),
     "per_class": (plots.per_class, CLASSES, [0.5, 0.6, 0.7], [0.9, np.nan, 0.8]),
 }  # fmt: skip
 
@@ -127,7 +131,9 @@ def test_no_text_leaves_the_figure_however_long_the_names(name):
     assert drawn.y1 <= height + slack
 
 
-@pytest.mark.parametrize("module", [canvas, plots, picture_plots, score_plots, inside_plots])
+@pytest.mark.parametrize(
+    "module", [canvas, plots, picture_plots, score_plots, inside_plots, style_plots]
+)
 def test_figures_know_no_other_room(module):
     imported = set()
     for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8"))):
@@ -136,7 +142,7 @@ def test_figures_know_no_other_room(module):
         elif isinstance(node, ast.ImportFrom):
             imported |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     known = {name.split(".")[1] for name in imported if name.startswith("cnnlab.")}
-    assert known <= {"canvas", "picture_plots", "score_plots", "inside_plots"}
+    assert known <= {"canvas", "picture_plots", "score_plots", "inside_plots", "style_plots"}
     assert not {"matplotlib.pyplot", "tensorflow", "keras"} & imported
 
 

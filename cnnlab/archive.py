@@ -18,31 +18,34 @@ class BrokenFileError(ValueError):
     """A file on this disk is not what its name promises; the message says which, and how."""
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
+def hash_file(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a file in hexadecimal, by an algorithm of hashlib's."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def verify(path: Path, *, size: int, digest: str, label: str | None = None) -> None:
-    """Raise BrokenFileError unless a file has the size and the SHA-256 that it should have.
+def verify(
+    path: Path, *, size: int, digest: str, algorithm: str = "sha256", label: str | None = None
+) -> None:
+    """Raise BrokenFileError unless a file has the size and the digest that it should have.
 
     Args:
         path: The file.
         size: Its size in bytes. Where it differs, the file need not be read.
-        digest: Its SHA-256, in hexadecimal.
+        digest: Its digest, in hexadecimal.
+        algorithm: Which digest, by hashlib's name.
         label: The file's name in the message.
     """
     found = path.stat().st_size
-    found_digest = sha256(path) if found == size else "not computed"
+    found_digest = hash_file(path, algorithm) if found == size else "not computed"
     if found_digest != digest:
         raise BrokenFileError(
             f"{label or path} is not the official file, or not all of it. "
-            f"Expected {size:,} bytes with sha256 {digest}. "
-            f"Received: {found:,} bytes with sha256 {found_digest}. "
+            f"Expected {size:,} bytes with {algorithm} {digest}. "
+            f"Received: {found:,} bytes with {algorithm} {found_digest}. "
             "Delete it, then run this again to download it, or put the right file there."
         )
 

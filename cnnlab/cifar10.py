@@ -7,17 +7,16 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes both layouts.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cnnlab.archive import BrokenFileError, unpack, verify
+from cnnlab.archive import BrokenFileError, unpack
 from cnnlab.download import DEFAULT_LIMITS, Limits, Remote, fetch
+from cnnlab.places import Place, home_place, keras_cache, our_places
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +69,6 @@ CANDIDATES = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """A folder to look in, its name in messages, and whether what lies there is meant for us."""
-
-    folder: Path
-    label: str
-    ours: bool = False
-
-
 def load(
     *, offline: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[dict[str, np.ndarray], str]:
@@ -109,7 +99,7 @@ def load(
                 if place.ours:
                     raise
                 logger.warning("Passed over: %s", error)
-    home = _home()
+    home = home_place("datasets")
     if offline:
         raise FileNotFoundError(
             f"CIFAR-10 is not on this disk, and offline=True forbids a download. Put {BINARY.name} "
@@ -123,32 +113,10 @@ def load(
 
 def places() -> Iterator[Place]:
     """The folders to look in, in order."""
-    if folder := os.environ.get("CNNLAB_DATA"):
-        yield Place(Path(folder).expanduser(), "$CNNLAB_DATA/", ours=True)
-    repository = Path(__file__).resolve().parent.parent
-    if (repository / "pyproject.toml").is_file():  # else the library is installed on its own
-        yield Place(repository / "data", "data/", ours=True)
-    yield _keras_cache()
+    yield from our_places()
+    yield keras_cache("datasets")
     for folder in ("./data/", "./datasets/", "~/data/", "~/datasets/"):
         yield Place(Path(folder).expanduser(), folder)
-
-
-def _keras_cache() -> Place:
-    if folder := os.environ.get("KERAS_HOME"):
-        return Place(Path(folder).expanduser() / "datasets", "$KERAS_HOME/datasets/")
-    return Place(Path.home() / ".keras" / "datasets", "~/.keras/datasets/")
-
-
-def _home() -> Place:
-    """Where a download and what is unpacked are kept."""
-    ours = [place for place in places() if place.ours]
-    if os.environ.get("CNNLAB_DATA"):
-        return ours[0]  # asked for by name: used or complained about, never replaced in silence
-    for place in ours:
-        existing = place.folder if place.folder.exists() else place.folder.parent
-        if os.access(existing, os.W_OK):
-            return place
-    return _keras_cache()
 
 
 def _read_any(path: Path, remote: Remote | None, label: str) -> dict[str, np.ndarray]:
@@ -160,9 +128,9 @@ def _read_any(path: Path, remote: Remote | None, label: str) -> dict[str, np.nda
 
 def _read_archive(path: Path, remote: Remote, label: str) -> dict[str, np.ndarray]:
     """Read a verified archive; what it holds stays in the home folder for the next time."""
-    verify(path, size=remote.size, digest=remote.sha256, label=label)
+    remote.verify(path, label)
     folder = "cifar-10-batches-bin" if remote is BINARY else "cifar-10-batches-py"
-    home = _home()
+    home = home_place("datasets")
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         unpack(path, home.folder)

@@ -42,12 +42,31 @@ class Remote:
         sha256: Its SHA-256, in hexadecimal. It makes every origin as trustworthy as the first.
         size: Its size in bytes.
         origins: Addresses, best first.
+        md5: Its MD5, where its makers publish no other digest. It finds any damage, but somebody
+            determined could forge it: name only origins that are trusted.
     """
 
     name: str
-    sha256: str
+    sha256: str | None
     size: int
     origins: tuple[str, ...]
+    md5: str | None = None
+
+    @property
+    def algorithm(self) -> str:
+        """Which digest is known, by hashlib's name."""
+        return "sha256" if self.sha256 else "md5"
+
+    @property
+    def digest(self) -> str:
+        """The digest that is known, in hexadecimal."""
+        return self.sha256 or self.md5
+
+    def verify(self, path: Path, label: str | None = None) -> None:
+        """Raise BrokenFileError unless this is the file, whole."""
+        archive.verify(
+            path, size=self.size, digest=self.digest, algorithm=self.algorithm, label=label
+        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +118,7 @@ def fetch(
 ) -> Path:
     """Have one of several equally good files in a folder, downloading it if need be.
 
-    A download is written to `<name>.part` and gets its name only when size and SHA-256 are right.
+    A download is written to `<name>.part` and gets its name only when size and digest are right.
     A part is kept when the network fails, and continued by the next call, from any origin.
     Two processes may call this at the same time: one downloads, the other waits.
 
@@ -140,7 +159,7 @@ def _present(remotes: Sequence[Remote], folder: Path) -> Path | None:
         path = folder / remote.name
         if path.is_file():
             try:
-                archive.verify(path, size=remote.size, digest=remote.sha256)
+                remote.verify(path)
             except archive.BrokenFileError:
                 continue
             return path
@@ -219,8 +238,8 @@ def _how_to_by_hand(
     why = f"none of {len(failures)} origins gave it" if reached else "is there a network?"
     lines = [f"{name} could not be downloaded ({why})."]
     lines += [f"- {url}: {reason}" for url, reason in failures.items()]
-    lines += [f"By hand: download one of these files elsewhere and put it, packed, into {label}:"]
-    lines += [f"- {r.name} ({r.size:,} bytes, sha256 {r.sha256})" for r in remotes]
+    lines += [f"By hand: download one of these files elsewhere and put it, as it is, into {label}:"]
+    lines += [f"- {r.name} ({r.size:,} bytes, {r.algorithm} {r.digest})" for r in remotes]
     parts = [_part(folder, remote) for remote in remotes]
     if kept := [f"{part.name} ({_size(part) / 1e6:.1f} MB)" for part in parts if _size(part)]:
         lines += [f"What has arrived is kept and will be continued: {', '.join(kept)}."]
@@ -275,11 +294,11 @@ def _transfer(remote: Remote, url: str, part: Path, patience: float, limits: Lim
             if response.status != 206:
                 have = 0  # the origin sends all of it again
             _write(remote, response, part, have, patience, limits)
-    digest = archive.sha256(part)
-    if digest != remote.sha256:
+    digest = archive.hash_file(part, remote.algorithm)
+    if digest != remote.digest:
         part.unlink()
         raise _OriginError(
-            f"wrong content: sha256 {digest}, expected {remote.sha256}",
+            f"wrong content: {remote.algorithm} {digest}, expected {remote.digest}",
             again=have > 0,  # the bytes that were there before may be the wrong ones
         )
 

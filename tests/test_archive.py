@@ -100,3 +100,11 @@ def test_verify_names_the_file_what_was_expected_and_what_was_found(tmp_path):
         archive.verify(path, size=3, digest="0" * 64, label="data/file")
     with pytest.raises(archive.BrokenFileError, match=r"Expected 4 bytes .* Received: 3 bytes"):
         archive.verify(path, size=4, digest=digest)
+
+
+def test_verify_knows_other_digests_than_sha256(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    archive.verify(path, size=3, digest="900150983cd24fb0d6963f7d28e17f72", algorithm="md5")
+    with pytest.raises(archive.BrokenFileError, match=r"md5 9001.*with md5 900150983c"):
+        archive.verify(path, size=3, digest="9001", algorithm="md5")

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from cnnlab import cifar10
+from cnnlab import cifar10, places
 from cnnlab.archive import BrokenFileError
 from cnnlab.download import DownloadError, Limits, Remote
 
@@ -116,7 +116,7 @@ def disk(tmp_path, monkeypatch):
     for name in ("home", "work", "repository/cnnlab", "named"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "repository" / "pyproject.toml").touch()
-    monkeypatch.setattr(cifar10, "__file__", str(tmp_path / "repository/cnnlab/cifar10.py"))
+    monkeypatch.setattr(places, "__file__", str(tmp_path / "repository/cnnlab/places.py"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setenv("CNNLAB_DATA", str(tmp_path / "named"))
@@ -387,7 +387,7 @@ def test_without_a_network_the_error_has_the_step_by_hand(disk, monkeypatch):
     monkeypatch.undo()  # the real archives and origins; then only the empty disk again
     monkeypatch.setenv("CNNLAB_DATA", str(disk / "named"))
     monkeypatch.setenv("HOME", str(disk / "home"))
-    monkeypatch.setattr(cifar10, "__file__", str(disk / "repository/cnnlab/cifar10.py"))
+    monkeypatch.setattr(places, "__file__", str(disk / "repository/cnnlab/places.py"))
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.chdir(disk / "work")
     monkeypatch.setattr("cnnlab.download.urlopen", raise_unreachable)
@@ -430,9 +430,9 @@ def test_an_archive_is_read_where_it_cannot_be_unpacked(disk, monkeypatch, full,
 
 def test_without_a_named_folder_the_repository_is_the_home(disk, monkeypatch):
     monkeypatch.delenv("CNNLAB_DATA")
-    assert cifar10._home().folder == disk / "repository/data"
+    assert places.home_place("datasets").folder == disk / "repository/data"
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert cifar10._home().folder == disk / "home/.keras/datasets"
+    assert places.home_place("datasets").folder == disk / "home/.keras/datasets"
 
 
 # --- the real thing -------------------------------------------------------------------------------

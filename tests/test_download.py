@@ -161,7 +161,7 @@ def test_a_useless_origin_is_named_and_the_next_one_used(origin, tmp_path, reply
         fetch([remote(bad)], tmp_path, label="data/", limits=LIMITS)
     message = str(caught.value)
     assert f"- {bad}: {reason}" in message
-    assert "put it, packed, into data/" in message
+    assert "put it, as it is, into data/" in message
     assert f"file.bin (64,000 bytes, sha256 {hashlib.sha256(BODY).hexdigest()})" in message
     assert str(tmp_path) not in message
     assert only(tmp_path) == []
@@ -313,3 +313,12 @@ def test_a_holder_of_the_lock_that_makes_no_progress_is_an_error(origin, tmp_pat
         fetch([file], tmp_path, limits=limits(lock=0.2))
     assert "waiting for it" in caplog.text
     assert fetch([file], tmp_path, limits=LIMITS).read_bytes() == BODY
+
+
+def test_a_file_whose_sha256_nobody_publishes_is_checked_by_md5(origin, tmp_path):
+    bad, good = origin.serve("/bad", OTHER), origin.serve("/good", BODY)
+    md5 = hashlib.md5(BODY).hexdigest()
+    with pytest.raises(DownloadError, match=rf"(?s)wrong content: md5 .*64,000 bytes, md5 {md5}"):
+        fetch([Remote("file.bin", None, 64_000, (bad,), md5=md5)], tmp_path, limits=LIMITS)
+    both = Remote("file.bin", None, 64_000, (bad, good), md5=md5)
+    assert fetch([both], tmp_path, limits=LIMITS).read_bytes() == BODY

@@ -1,0 +1,210 @@
+"""How far one picture is from another in content, in style, in smoothness.
+
+Every loss here is a ratio: an error over the size of what should have been. It is 0 at its own
+target and about 1 for features that have nothing of it, whatever the picture's size, the layer or
+the network. So the weights of a style transfer mean the same everywhere. Gatys et al. use sums and
+divide by constants instead, and their weights have to be found anew for every setting.
+
+Sources: Gatys, Ecker and Bethge 2015 (content, Gram matrices), https://arxiv.org/abs/1508.06576;
+Huang and Belongie 2017 (mean and deviation), https://arxiv.org/abs/1703.06868; K. Crowson's
+style-transfer-pytorch (Wasserstein-2, nine-point total variation).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+STYLE_LOSSES = ("gram", "wasserstein", "moments")
+SMALL = 1e-12
+# Covariances get this share of their mean variance on the diagonal, so that they have a root that
+# single precision can find, and a slope there.
+RIDGE = 1e-3
+ROOT_ITERATIONS = 14
+
+
+class Statistics(NamedTuple):
+    """What style means to a layer: how its channels answer on average and together.
+
+    Attributes:
+        mean: (channels,), the mean over positions.
+        second: The mean of the products of any two channels, (channels, channels): the Gram
+            matrix; or of each with itself only, (channels,), which is enough for "moments".
+    """
+
+    mean: tf.Tensor
+    second: tf.Tensor
+
+
+def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    """The mean over positions of the products of any two channels.
+
+    A mean, where Gatys et al. have a sum, so that it doesn't grow with the picture.
+
+    Args:
+        features: (..., height, width, channels).
+        mask: Weight of each position, (height, width), of which at least one is positive.
+
+    Returns:
+        (..., channels, channels), symmetric, positive semi-definite.
+    """
+    rows = _rows(features)
+    if mask is None:
+        return tf.matmul(rows, rows, transpose_a=True) / tf.cast(tf.shape(rows)[-2], rows.dtype)
+    return tf.matmul(rows * _shares(mask, rows.dtype), rows, transpose_a=True)
+
+
+def statistics(
+    features: tf.Tensor, style_loss: str = "gram", mask: tf.Tensor | None = None
+) -> Statistics:
+    """The statistics that a style loss compares, in float32.
+
+    Args:
+        features: (1, height, width, channels), float32 or a shorter float.
+        style_loss: One of `STYLE_LOSSES`.
+        mask: As for `gram_matrix`.
+    """
+    rows = _rows(features)[0]
+    if style_loss == "gram":
+        mean = tf.zeros(rows.shape[-1:])  # not compared: not computed
+        return Statistics(mean, tf.cast(gram_matrix(features, mask)[0], tf.float32))
+    rows = tf.cast(rows, tf.float32) if rows.dtype.size < 4 else rows
+    if mask is None:
+        mean, squares = tf.reduce_mean(rows, 0), tf.reduce_mean(tf.square(rows), 0)
+    else:
+        shares = _shares(mask, rows.dtype)
+        mean = tf.reduce_sum(shares * rows, 0)
+        squares = tf.reduce_sum(shares * tf.square(rows), 0)
+    if style_loss == "moments":
+        return Statistics(mean, squares)
+    return Statistics(mean, gram_matrix(tf.reshape(rows, features.shape[1:]), mask))
+
+
+class StyleTarget(NamedTuple):
+    """The style wanted in a layer, with what can be worked out beforehand.
+
+    Attributes:
+        statistics: As wanted.
+        size: The scalar that errors are divided by.
+        root: For "wasserstein", the square root of the covariance (channels, channels).
+    """
+
+    statistics: Statistics
+    size: tf.Tensor
+    root: tf.Tensor | None = None
+
+
+def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
+    """Prepares statistics to be compared with by `style_distance`."""
+    if style_loss == "gram":
+        return StyleTarget(wanted, tf.reduce_sum(tf.square(wanted.second)) + SMALL)
+    if style_loss == "moments":
+        return StyleTarget(wanted, tf.reduce_sum(wanted.second) + SMALL)
+    energy = tf.linalg.trace(wanted.second) + SMALL
+    return StyleTarget(wanted, energy, matrix_roots(_covariance(wanted, energy))[0])
+
+
+def style_distance(found: Statistics, target: StyleTarget, style_loss: str = "gram") -> tf.Tensor:
+    """How far apart two styles are in one layer: a scalar, 0 if they are the same.
+
+    "gram": the squared error of the Gram matrix, over the square of the one wanted.
+    "wasserstein": the squared Wasserstein-2 distance between normal distributions with these means
+    and covariances, over the mean square of the features wanted: the least share of their energy
+    that has to be moved.
+    "moments": the same distance as if channels were independent: the squared errors of their means
+    and standard deviations, as in AdaIN.
+    """
+    wanted = target.statistics
+    if style_loss == "gram":
+        return tf.reduce_sum(tf.square(found.second - wanted.second)) / target.size
+    error = tf.reduce_sum(tf.square(found.mean - wanted.mean))
+    if style_loss == "moments":
+        deviations = _deviations(found) - _deviations(wanted)
+        return (error + tf.reduce_sum(tf.square(deviations))) / target.size
+    covariance = _covariance(found, target.size)
+    error += tf.linalg.trace(covariance) + tf.reduce_sum(tf.square(target.root))
+    error -= 2 * trace_of_root(target.root @ covariance @ target.root)
+    return error / target.size
+
+
+def content_distance(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """The mean squared error of features, over the mean square of those wanted: a scalar.
+
+    Args:
+        found: (..., channels), any float; compared in float32 at least.
+        wanted: The same shape.
+    """
+    found, wanted = (tf.cast(x, tf.float32) if x.dtype.size < 4 else x for x in (found, wanted))
+    error = tf.reduce_mean(tf.square(found - wanted))
+    return error / (tf.reduce_mean(tf.square(wanted)) + SMALL)
+
+
+def total_variation(pixels: tf.Tensor) -> tf.Tensor:
+    """The mean squared difference between neighbours, in 0…1: a scalar.
+
+    Neighbours across corners count too, a quarter as much as those across edges, so that a slope
+    costs about the same in any direction.
+
+    Args:
+        pixels: (..., h, w, channels) in 0…255, with sides of at least 2.
+    """
+    x = pixels / 255
+    across = x[..., :, 1:, :] - x[..., :, :-1, :]
+    down = x[..., 1:, :, :] - x[..., :-1, :, :]
+    falling = x[..., 1:, 1:, :] - x[..., :-1, :-1, :]
+    rising = x[..., 1:, :-1, :] - x[..., :-1, 1:, :]
+    edges = tf.reduce_mean(tf.square(across)) + tf.reduce_mean(tf.square(down))
+    corners = tf.reduce_mean(tf.square(falling)) + tf.reduce_mean(tf.square(rising))
+    return (4 * edges + corners) / 6
+
+
+def matrix_roots(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The square root of a positive definite matrix (c, c), and the inverse of that root.
+
+    By Newton and Schulz's iteration, which is only products of matrices: on a GPU much faster than
+    eigenvalues. Eigenvalues under about 1e-5 of the norm don't get there and come out too small.
+
+    Source: N. Higham 2008, Functions of Matrices, section 6.7.
+    """
+    norm = tf.norm(matrix) + SMALL
+    eye = tf.eye(matrix.shape[0], dtype=matrix.dtype)
+    root, inverse = matrix / norm, eye
+    for _ in range(ROOT_ITERATIONS):
+        correction = 1.5 * eye - 0.5 * inverse @ root
+        root, inverse = root @ correction, correction @ inverse
+    return root * tf.sqrt(norm), inverse / tf.sqrt(norm)
+
+
+@tf.custom_gradient
+def trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
+    """The trace of the square root of a positive definite matrix.
+
+    Its gradient is half the inverse root, which the iteration has found already: there is no need
+    to differentiate through the iteration.
+    """
+    root, inverse = matrix_roots(matrix)
+    return tf.linalg.trace(root), lambda upstream: 0.5 * upstream * inverse
+
+
+def _rows(features: tf.Tensor) -> tf.Tensor:
+    """(..., height, width, channels) to (..., height·width, channels)."""
+    shape = tf.shape(features)
+    rows = tf.concat([shape[:-3], [shape[-3] * shape[-2]], shape[-1:]], 0)
+    return tf.reshape(features, rows)
+
+
+def _shares(mask: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """A mask as shares of the whole, a column (positions, 1)."""
+    return tf.cast(tf.reshape(mask / tf.reduce_sum(mask), (-1, 1)), dtype)
+
+
+def _deviations(statistics: Statistics) -> tf.Tensor:
+    variance = statistics.second - tf.square(statistics.mean)
+    return tf.sqrt(tf.maximum(variance, 0) + SMALL)  # a slope at 0
+
+
+def _covariance(statistics: Statistics, energy: tf.Tensor) -> tf.Tensor:
+    channels = statistics.mean.shape[0]
+    ridge = RIDGE * energy / channels * tf.eye(channels, dtype=statistics.mean.dtype)
+    return statistics.second - statistics.mean[:, None] * statistics.mean[None, :] + ridge

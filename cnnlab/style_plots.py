@@ -92,7 +92,7 @@ def progress(
     image: np.ndarray,
     history: Mapping[str, Sequence[float]],
     *,
-    every: int = 1,
+    steps: Sequence[int] | None = None,
     title: str | None = None,
 ) -> Painting:
     """Show a picture in the making beside the losses that pull at it, on a logarithmic scale.
@@ -102,7 +102,7 @@ def progress(
     Args:
         image: the picture so far.
         history: (n,) by the term's name; a term that is 0 throughout is left out.
-        every: steps from one value to the next.
+        steps: (n,) the steps at which the values were taken; None counts them from 1.
         title: figure title.
     """
     figure = canvas.new_figure(3.3, title, kind=Painting)
@@ -113,11 +113,11 @@ def progress(
     for (name, values), color in zip(history.items(), canvas.SERIES, strict=False):
         values = np.asarray(values, dtype=float)
         shown = np.where(values > 0, values, np.nan)
-        steps = every * np.arange(1, len(values) + 1)
+        x = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)
         if np.isfinite(shown).any():
-            canvas.draw_line(ax, steps, shown, color)
-            ends += canvas.line_end(steps, shown, name, color)
-    canvas.head(ax, "loss, weighted")
+            canvas.draw_line(ax, x, shown, color)
+            ends += canvas.line_end(x, shown, name, color)
+    canvas.head(ax, "losses")
     canvas.label_ends(ax, ends)
     return figure
 

@@ -77,7 +77,7 @@ def test_board_refuses_what_is_not_a_table(rows, headings, notes):
 
 def test_progress_draws_each_term_against_its_steps():
     history = {"content": [3.0, 2.0, 1.0], "style": [1.0, 0.1, 0.01], "total variation": [0, 0, 0]}
-    left, ax = plots.progress(pictures(1)[0], history, every=10).axes
+    left, ax = plots.progress(pictures(1)[0], history, steps=[10, 20, 30]).axes
     assert shown(left).shape == (8, 8, 3)
     assert [text.get_text() for text in ax.texts] == ["content", "style"]
     for line, name in zip(ax.lines, history, strict=False):

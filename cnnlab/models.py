@@ -1,9 +1,9 @@
 """Builders of the networks the notebooks compare: plain functions that return a `keras.Model`.
 
 Every model takes RGB pixels in 0…255 (`uint8` or `float32`, shape `(n, height, width, 3)`), scales
-them inside, and ends in `float32` logits `(n, num_classes)`. They use Keras's own layers and
-nothing else, so a saved `.keras` file loads anywhere, in safe mode. Layer names are stable: tests,
-Grad-CAM and readers address layers by them.
+them inside, and ends in `float32` logits `(n, num_classes)`; a backbone ends in feature maps. They
+use Keras's own layers and nothing else, so a saved `.keras` file loads anywhere, in safe mode.
+Layer names are stable: tests, Grad-CAM and readers address layers by them.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,22 @@ from functools import partial
 
 import keras
 from keras import layers, ops
+
+from cnnlab.backbones import backbone, class_names, vgg16
+from cnnlab.weights import find as find_weights
+
+__all__ = [
+    "L2Pooling2D",
+    "backbone",
+    "batchnorm_cnn",
+    "class_names",
+    "find_weights",
+    "linear",
+    "plain_cnn",
+    "resnet",
+    "six_views",
+    "vgg16",
+]
 
 Shape = tuple[int, int, int]
 

@@ -15,7 +15,19 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnlab.evaluation import probabilities
+from cnnlab.maximization import maximize
 from cnnlab.probe import ends_in_softmax, find, leaves, listening, names, nested, output_layer
+
+__all__ = [
+    "activations",
+    "filters",
+    "grad_cam",
+    "grad_cam_map",
+    "maximize",
+    "occlusion",
+    "receptive_field",
+    "theoretical_receptive_field",
+]
 
 # Gradients of float16 layers vanish below 6e-8: they are taken of SCALE times the target and
 # divided in float32. A power of two, so that it costs no digit.

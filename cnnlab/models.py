@@ -13,6 +13,7 @@ import keras
 from keras import layers, ops
 
 from cnnlab.backbones import backbone, class_names, vgg16
+from cnnlab.transfer import classifier
 from cnnlab.weights import find as find_weights
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "backbone",
     "batchnorm_cnn",
     "class_names",
+    "classifier",
     "find_weights",
     "linear",
     "plain_cnn",

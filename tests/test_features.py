@@ -119,7 +119,7 @@ class TestProbes:
         model.compile(
             keras.optimizers.Adam(0.1),
             loss,
-            metrics=dict.fromkeys(given, ["accuracy"]),
+            metrics={name: ["accuracy"] for name in given},
             jit_compile=False,
         )
         y = dict.fromkeys(given, LABELS)

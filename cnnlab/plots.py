@@ -20,14 +20,18 @@ from cnnlab.inside_plots import activation_maps, filters, heatmaps
 from cnnlab.picture_plots import augmented, channels, gallery, grid, mistakes, prediction_bars
 from cnnlab.score_plots import confusion, interval, per_class, reliability
 from cnnlab.style_plots import board, close_ups, gram, progress
+from cnnlab.transfer_plots import changes, costs, embedding, score_lines
 
 __all__ = [
     "activation_maps",
     "augmented",
     "board",
+    "changes",
     "channels",
     "close_ups",
     "confusion",
+    "costs",
+    "embedding",
     "filters",
     "gallery",
     "gram",
@@ -42,6 +46,7 @@ __all__ = [
     "progress",
     "reliability",
     "schedule",
+    "score_lines",
 ]
 
 

@@ -14,7 +14,15 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgb, to_rgba
 from PIL import Image
 
-from cnnlab import canvas, inside_plots, picture_plots, plots, score_plots, style_plots
+from cnnlab import (
+    canvas,
+    inside_plots,
+    picture_plots,
+    plots,
+    score_plots,
+    style_plots,
+    transfer_plots,
+)
 
 CLASSES = ("airplane", "cat", "dog")
 
@@ -61,6 +69,14 @@ FIGURES = {
     "close_ups": (plots.close_ups, pictures(1, 300)[0], [(0, 0), (20, 40)]),
     "gram": (plots.gram, np.ones((4, 6, 12)), (2, 9)),
     "progress": (plots.progress, pictures(1)[0], {"content": [3.0, 2.0], "style": [1.0, 0.1]}),
+    "costs": (plots.costs, {"weights": {"block 1": 1.0, "block 2": 9.0},
+                            "memory": {"block 1": 8.0, "block 2": 0.0}}),
+    "changes": (plots.changes, {"head": {"conv1": 0.0}, "all": {"conv1": 0.1}}),
+    "embedding": (plots.embedding, {"before": np.eye(4)[:, :2], "after": np.eye(4)[:, 2:]},
+                  np.array([0, 1, 1, 2]), CLASSES),
+    "score_lines": (lambda series, **options: plots.score_lines(
+        series, xlabel="x", ticks={0.1: "10 %", 1: "all"}, xscale="log", **options),
+        {"pretrained": {0.1: [0.5, 0.6], 1: [0.9]}, "from scratch": {0.1: [0.2], 1: [0.9, 0.8]}}),
     "per_class": (plots.per_class, CLASSES, [0.5, 0.6, 0.7], [0.9, np.nan, 0.8]),
 }  # fmt: skip
 
@@ -132,7 +148,7 @@ def test_no_text_leaves_the_figure_however_long_the_names(name):
 
 
 @pytest.mark.parametrize(
-    "module", [canvas, plots, picture_plots, score_plots, inside_plots, style_plots]
+    "module", [canvas, plots, picture_plots, score_plots, inside_plots, style_plots, transfer_plots]
 )
 def test_figures_know_no_other_room(module):
     imported = set()
@@ -142,7 +158,14 @@ def test_figures_know_no_other_room(module):
         elif isinstance(node, ast.ImportFrom):
             imported |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
     known = {name.split(".")[1] for name in imported if name.startswith("cnnlab.")}
-    assert known <= {"canvas", "picture_plots", "score_plots", "inside_plots", "style_plots"}
+    assert known <= {
+        "canvas",
+        "picture_plots",
+        "score_plots",
+        "inside_plots",
+        "style_plots",
+        "transfer_plots",
+    }
     assert not {"matplotlib.pyplot", "tensorflow", "keras"} & imported
 
 
@@ -618,3 +641,42 @@ def test_signed_heatmaps_are_symmetric_around_a_clear_zero():
 def test_heatmaps_need_a_map_for_each_picture():
     with pytest.raises(ValueError, match=r"len\(images\)=2, len\(maps\)=1"):
         plots.heatmaps(pictures(2), [np.zeros((8, 8))])
+
+
+# Transfer
+
+
+def test_costs_write_each_value_and_refuse_panels_of_other_parts():
+    figure = plots.costs(
+        {"a": {"x": 1.5, "y": 1234.0}, "b": {"x": 0.0, "y": 2.0}}, units=(" M", "")
+    )
+    assert {"1.5 M", "1,234 M", "0", "2"} <= set(texts(figure))
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths == [1.5, 1234]
+    with pytest.raises(ValueError, match=r"parts \['x'\] in every panel.*\['z'\] in 'b'"):
+        plots.costs({"a": {"x": 1}, "b": {"z": 1}})
+
+
+def test_score_lines_go_through_means_and_show_every_seed():
+    series = {"one": {0.1: [0.2, 0.6], 1: [0.8, 0.9]}, "two": {1: [0.5]}}
+    ax = plots.score_lines(series, xlabel="share", ticks={1: "all"}, xscale="log").axes[0]
+    drawn = [np.transpose(line.get_data()).tolist() for line in ax.lines]
+    assert drawn[0] == [[0.1, pytest.approx(0.4)], [1, pytest.approx(0.85)]]
+    assert drawn[1:3] == [[[0.1, 0.2], [0.1, 0.6]], [[1, 0.8], [1, 0.9]]]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["all"]
+
+
+def test_embedding_names_each_class_that_is_there_at_its_middle():
+    points = np.array([[0, 0], [2, 2], [9, 9], [5, 1]], float)
+    figure = plots.embedding({"p": points}, np.array([0, 0, 0, 2]), CLASSES)
+    names = {text.get_text(): text.xy for text in figure.axes[0].texts}
+    assert names == {"airplane": (2, 2), "dog": (5, 1)}
+
+
+def test_changes_say_which_layers_were_frozen_and_share_one_scale():
+    moved = {"head": {"a": 0.0, "b": 0.0}, "all": {"a": 0.1, "b": 0.4}}
+    first, second = plots.changes(moved).axes
+    assert [text.get_text() for text in first.texts] == ["frozen: 0"] * 2
+    assert [text.get_text() for text in second.texts] == []
+    assert [bar.get_width() for bar in second.patches] == [0.1, 0.4]
+    assert first.get_xlim() == second.get_xlim()

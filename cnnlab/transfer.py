@@ -1,4 +1,4 @@
-"""A classifier on a pretrained backbone: which of its layers learn, and how far they move."""
+"""A classifier on a pretrained backbone, and which of its layers learn."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from cnnlab.probe import leaves, listening
+from cnnlab.probe import listening
 
 Shape = tuple[int, int, int]
 
@@ -99,15 +99,6 @@ def unfreeze(
         keeps_statistics = isinstance(layer, layers.BatchNormalization) and not batch_norm
         layer.trainable = index >= first and not keeps_statistics
     return [layer.name for layer in backbone.layers if layer.trainable_variables]
-
-
-def kernels(model: keras.Model) -> dict[str, np.ndarray]:
-    """Copies of the kernels of all layers that have one, nested ones included, by layer name.
-
-    To see later which layers have moved, and how far.
-    """
-    found = {layer.name: getattr(layer, "kernel", None) for layer in leaves(model)}
-    return {name: ops.convert_to_numpy(k).copy() for name, k in found.items() if k is not None}
 
 
 def with_batch_norm(

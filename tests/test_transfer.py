@@ -155,18 +155,6 @@ class TestUnfreeze:
             transfer.unfreeze(models.linear((8, 8, 3)))
 
 
-class TestKernels:
-    def test_are_copies_of_all_kernels_by_name(self):
-        model = transfer.classifier(backbone(), 3, input_shape=(8, 8, 3))
-        before = transfer.kernels(model)
-        assert {name: k.shape for name, k in before.items()} == {
-            "block1_conv1": (3, 3, 3, 5), "block2_conv1": (3, 3, 5, 7), "logits": (7, 3),
-        }  # fmt: skip
-        fit(model)
-        after = transfer.kernels(model)
-        assert all(np.any(after[name] != before[name]) for name in before)
-
-
 class TestWithBatchNorm:
     def test_says_the_same_as_the_original_and_leaves_it_alone(self):
         bone = backbone()

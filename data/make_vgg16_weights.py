@@ -185,7 +185,7 @@ def put(weights: dict[str, np.ndarray], model: keras.Model) -> keras.Model:
 def mean_squares(model: keras.Model, pictures: np.ndarray) -> dict[str, np.ndarray]:
     """The mean of each channel's squared activations, after each convolution."""
     outputs = [ops.mean(ops.square(model.get_layer(name).output), axis=(1, 2)) for name in CONVS]
-    means = keras.Model(model.inputs, outputs).predict(pictures, batch_size=250, verbose=0)
+    means = keras.Model(model.input, outputs).predict(pictures, batch_size=250, verbose=0)
     return {name: values.mean(axis=0) for name, values in zip(CONVS, means, strict=True)}
 
 

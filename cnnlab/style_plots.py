@@ -71,7 +71,7 @@ def board(
     ]
     above = [canvas.wrap(text, cell) for text in headings] or [""] * columns
     top = 0.17 * max(text.count("\n") + bool(text) for text in above)
-    width = min(canvas.WIDTH, max(4.0, names + columns * (cell + 0.08)))
+    width = max(4.0, names + columns * (cell + 0.08))
     figure = canvas.new_figure(sum(heights) + top, title, width=width, kind=Painting)
     axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):

@@ -52,6 +52,15 @@ def test_board_fits_the_page_whatever_the_pictures():
             assert box.height / box.width == pytest.approx(h / w, rel=0.02)
 
 
+@pytest.mark.parametrize(("columns", "inches"), [(1, 2.7), (3, 2.7), (6, 1.3)])
+def test_board_is_as_large_as_the_page_allows(columns, inches):
+    row = list(pictures(columns, 300, 300))
+    figure = plots.board({"": row}, ["a"] * columns, notes={"": ["b"] * columns}, title="A title")
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        assert ax.get_window_extent().width / figure.dpi == pytest.approx(inches, rel=0.06)
+
+
 def test_what_is_shrunk_is_smoothed():
     assert plots.board({"": pictures(1, 700, 700)}).axes[0].images[0].get_interpolation() in (
         "auto",

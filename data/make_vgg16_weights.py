@@ -85,7 +85,7 @@ class RandomResizedCrop(layers.Layer):
     Source: Szegedy et al. 2014, https://arxiv.org/abs/1409.4842.
     """
 
-    def __init__(self, area=(0.55, 1.0), ratio: float = 4 / 3, *, seed: int = 0, **kwargs):
+    def __init__(self, area=(0.3, 1.0), ratio: float = 4 / 3, *, seed: int = 0, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.area, self.ratio = area, ratio
         self.random = keras.random.SeedGenerator(seed)
@@ -195,12 +195,12 @@ def equalize(
     """Scale every channel to a mean square of 1 without changing what the network says.
 
     ReLU, maximum and mean let a positive factor through, so what one layer is divided by, the next
-    layer's weights are multiplied by. A channel that never fires is left as it is.
+    layer's weights are multiplied by. A channel that hardly ever fires counts as an average one.
     """
     scaled, before = {}, np.ones(3, np.float32)
     for name in CONVS:
         size = np.sqrt(squares[name])
-        size = np.where(size > 1e-3 * size.mean(), size, 1.0).astype(np.float32)
+        size = np.where(size > 0.01 * size.mean(), size, size.mean())
         scaled[f"{name}/kernel"] = weights[f"{name}/kernel"] * before[:, None] / size
         scaled[f"{name}/bias"] = weights[f"{name}/bias"] / size
         before = size

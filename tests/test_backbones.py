@@ -29,7 +29,8 @@ def packed(tmp_path_factory, vgg16):
         if layer.weights:
             shape, width = layer.kernel.shape, layer.filters
             arrays[f"{layer.name}/kernel"] = rng.integers(-127, 128, shape, dtype=np.int8)
-            arrays[f"{layer.name}/kernel/scale"] = rng.uniform(1, 2, width).astype("f") / 5_000
+            arrays[f"{layer.name}/kernel/outputs"] = rng.uniform(1, 2, width).astype("f") / 5_000
+            arrays[f"{layer.name}/kernel/inputs"] = rng.uniform(1, 2, (shape[2], 1)).astype("f")
             arrays[f"{layer.name}/bias"] = rng.standard_normal(width).astype("f")
     arrays["logits/kernel"] = rng.standard_normal((512, len(CLASSES))).astype("f")
     arrays["logits/bias"] = rng.standard_normal(len(CLASSES)).astype("f")
@@ -129,8 +130,9 @@ def test_packed_weights_arrive_in_their_layers(packed):
         for layer in model.layers:
             if layer.weights:
                 kernel, bias = layer.get_weights()
-                codes, scale = file[f"{layer.name}/kernel"], file[f"{layer.name}/kernel/scale"]
-                np.testing.assert_array_equal(kernel, codes.astype("f") * scale)
+                name = f"{layer.name}/kernel"
+                expected = file[name].astype("f") * file[f"{name}/outputs"] * file[f"{name}/inputs"]
+                np.testing.assert_array_equal(kernel, expected)
                 np.testing.assert_array_equal(bias, file[f"{layer.name}/bias"])
     assert model.pretrained.path == packed
     assert model.pretrained.title == f"VGG-16 ({weights.TINY_IMAGENET})"

@@ -6,26 +6,31 @@ import pytest
 from cnnlab import packing
 
 
-def kernel(scales, seed=0):
-    shape = (3, 3, 32, len(scales))
-    return (np.random.default_rng(seed).standard_normal(shape) * scales).astype(np.float32)
+def kernel(outputs, inputs=(1.0,) * 32, seed=0):
+    """Normally distributed weights of given spreads, (3, 3, inputs, outputs)."""
+    shape = (3, 3, len(inputs), len(outputs))
+    spread = np.float32(inputs)[:, None] * np.float32(outputs)
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32) * spread
 
 
 def test_a_hand_value():
-    codes, scales = packing.quantize(np.float32([[1.0, 0.0], [-127.0, 0.0], [50.4, 0.0]]))
+    weights = np.float32([[2.0, 0.0], [-254.0, 0.0], [0.0, 0.0]]).reshape(1, 1, 3, 2)
+    codes, outputs, inputs = packing.quantize(weights)
     assert codes.dtype == np.int8
-    assert codes.tolist() == [[1, 0], [-127, 0], [50, 0]]
-    assert scales.dtype == np.float32
-    assert scales[0] == 1
+    # Both inputs that count are brought to one size, so both have the largest code.
+    assert codes.tolist() == [[[[127, 0], [-127, 0], [0, 0]]]]
+    np.testing.assert_allclose(inputs, [[2**0.5], [127 * 2 * 2**-0.5], [1]], rtol=1e-6)
+    np.testing.assert_allclose(outputs, [2**0.5 / 127, 1], rtol=1e-6)
 
 
-def test_each_channel_loses_a_hundredth_of_its_spread_whatever_its_size():
-    spread = np.float32([1e-4, 1e-2, 1, 1e3])
-    weights = kernel(spread)
-    codes, scales = packing.quantize(weights)
-    error = codes * scales - weights
-    assert (np.abs(error) <= scales * 0.5001).all()
-    assert (np.sqrt(np.mean(np.square(error), axis=(0, 1, 2))) / spread < 0.01).all()
+def test_each_channel_loses_about_a_hundredth_of_its_spread_whatever_its_size():
+    sizes = np.float32([1e-4, 1e-2, 1, 1e3])
+    weights = kernel(sizes, sizes.repeat(8))
+    codes, outputs, inputs = packing.quantize(weights)
+    error = codes * outputs * inputs - weights
+    assert (np.abs(error) <= 0.5001 * outputs * inputs).all()
+    spread = sizes.repeat(8)[:, None] * sizes
+    assert (np.sqrt(np.mean(np.square(error / spread), axis=(0, 1, 2))) < 0.015).all()
     assert (np.abs(codes).max(axis=(0, 1, 2)) == 127).all()
 
 

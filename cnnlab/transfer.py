@@ -111,6 +111,10 @@ def with_batch_norm(
     what the convolution gives for some pictures, so that in prediction the copy equals the
     original; in training it keeps every channel in its range.
 
+    Behind a normalization the size of a kernel doesn't change what is said, only how fast the
+    kernel turns, so all are brought to a norm of 1 for each filter, about, and learn at one pace.
+    VGG-16's first kernel, which reads pixels in 0…255, would else be thrown away in a few steps.
+
     Args:
         backbone: A functional model whose 2-D convolutions are followed by ReLU, of its own.
         pictures: uint8 or float32 (n, h, w, 3) in 0…255 of the size that it will see; some
@@ -148,9 +152,12 @@ def with_batch_norm(
     copy = keras.models.clone_model(backbone, call_function=split)
     for layer in convolutions:
         mean, variance = moments[layer.name]
-        copy.get_layer(layer.name).set_weights(layer.get_weights())
+        kernel, bias = layer.get_weights()
+        factor = kernel.shape[-1] ** 0.5 / np.linalg.norm(kernel)
+        copy.get_layer(layer.name).set_weights([factor * kernel, factor * bias])
         norm = copy.get_layer(f"{layer.name}_norm")
-        norm.set_weights([np.sqrt(variance + norm.epsilon), mean, mean, variance])
+        inside = factor * mean, factor**2 * variance
+        norm.set_weights([np.sqrt(variance + norm.epsilon / factor**2), mean, *inside])
     return copy
 
 

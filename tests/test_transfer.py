@@ -6,6 +6,7 @@ from cnnlab import data, models, training, transfer
 
 PICTURES = np.random.default_rng(0).integers(0, 256, size=(24, 8, 8, 3), dtype=np.uint8)
 LABELS = np.arange(24) % 3
+CONVOLUTIONS = ("block1_conv1", "block2_conv1")
 
 
 def backbone(*, batch_norm=False, name="bone"):
@@ -173,6 +174,11 @@ class TestWithBatchNorm:
         assert bone.get_layer("block1_conv1").activation is keras.activations.relu
         for a, b in zip(bone.get_weights(), before, strict=True):
             np.testing.assert_array_equal(a, b)
+
+    def test_brings_every_kernel_to_one_pace(self):
+        normed = transfer.with_batch_norm(backbone(), PICTURES)
+        norms = {name: np.linalg.norm(normed.get_layer(name).kernel) for name in CONVOLUTIONS}
+        assert norms == pytest.approx({"block1_conv1": 5**0.5, "block2_conv1": 7**0.5})
 
     def test_normalizes_in_training_to_the_same_scale(self):
         bone = backbone()

@@ -135,7 +135,7 @@ def noise(count: int, size: int) -> np.ndarray:
 
 
 def measure(name: str, seconds: Iterator[float], pictures: int, repeats: int) -> dict:
-    """Pictures a second, the median of some repeats, and the seconds of the first time, compiling included."""
+    """Pictures a second, the median of some repeats; seconds of the first time, with compiling."""
     first = next(seconds)
     rates = [pictures / next(seconds) for _ in range(repeats)]
     figures = {"img_per_s": round(statistics.median(rates), 1), "compile_s": round(first, 2)}

@@ -172,7 +172,9 @@ def levels(
     style_scale: float,
     smallest_side: int,
 ) -> tuple[Level, ...]:
-    """The sizes from coarse to fine, each twice the one before, with the steps dealt out evenly.
+    """The sizes from coarse to fine, each twice the one before, with the steps dealt out to them.
+
+    The coarsest gets two shares, every other one share: the first has the longest way to go.
 
     Args:
         size: The last one.
@@ -210,9 +212,9 @@ def levels(
                     f"needs. Received: {name} of {height} × {width} pixels, at the size "
                     f"{shape[0]} × {shape[1]} of the pyramid"
                 )
-    count = len(sizes)
-    dealt = [steps // count + (i >= count - steps % count) for i in range(count)]
-    return tuple(Level(*shape, n) for shape, n in zip(sizes, dealt, strict=True))
+    share = max(1, steps // (len(sizes) + 1))
+    first = steps - share * (len(sizes) - 1)
+    return tuple(Level(*shape, share if i else first) for i, shape in enumerate(sizes))
 
 
 def style_size(shape: tuple[int, int], picture: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -243,14 +245,14 @@ def estimate(plan: Sequence[Level], chain: Chain, dtype: str, *, lbfgs: bool = F
 
 
 def _flops_a_second(dtype: str) -> float:
-    """The speed of a convolution as in the middle of a VGG, timed for some milliseconds."""
+    """The speed of a convolution's way back in the middle of a VGG, timed for milliseconds."""
     x = tf.ones((1, 64, 64, 128), dtype)
     kernel = tf.ones((3, 3, 128, 128), dtype)
 
     def seconds(n: int) -> float:
         start = time.perf_counter()
         for _ in range(n):
-            y = tf.nn.conv2d(x, kernel, 1, "SAME")
+            y = tf.nn.conv2d_transpose(x, kernel, x.shape, 1, "SAME")
         y[0, 0, 0, 0].numpy()  # waits for the device
         return time.perf_counter() - start
 

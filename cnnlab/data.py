@@ -75,6 +75,23 @@ class ImageSet:
         kept = stratified(self.y_train, size, seed=seed)
         return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
+    def at_most(
+        self, *, train: int | None = None, val: int | None = None, test: int | None = None
+    ) -> ImageSet:
+        """Keep no more than so many pictures of each set, every class in its proportion.
+
+        Args:
+            train: A count; None keeps all. What `subset` keeps with seed 0.
+            val: As train.
+            test: As train.
+        """
+        kept = {}
+        for split, count in (("train", train), ("val", val), ("test", test)):
+            x, y = self._splits()[split]
+            rows = slice(None) if count is None else stratified(y, min(count, len(y)))
+            kept |= {f"x_{split}": x[rows], f"y_{split}": y[rows]}
+        return replace(self, **kept)
+
     def _splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         return {
             "train": (self.x_train, self.y_train),

@@ -143,6 +143,16 @@ def test_subset_of_an_impossible_size_is_refused(size):
         image_set().subset(size)
 
 
+def test_at_most_cuts_large_sets_in_proportion_and_leaves_small_ones():
+    images = image_set()
+    part = images.at_most(train=10, val=1_000_000, test=5)
+    np.testing.assert_array_equal(part.x_train, images.subset(10).x_train)
+    np.testing.assert_array_equal(part.x_val, images.x_val)
+    assert np.bincount(part.y_test).tolist() == [1] * 5
+    np.testing.assert_array_equal(part.y_test, part.x_test[:, 0, 0, 0] % 5)
+    assert len(images.at_most().y_train) == len(images.y_train)
+
+
 # --- split ----------------------------------------------------------------------------------------
 
 

@@ -58,7 +58,7 @@ def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor
 def statistics(
     features: tf.Tensor, style_loss: str = "gram", mask: tf.Tensor | None = None
 ) -> Statistics:
-    """The statistics that a style loss compares, in float32.
+    """The statistics that a style loss compares, in float32 or what longer float came in.
 
     Args:
         features: (1, height, width, channels), float32 or a shorter float.
@@ -67,9 +67,9 @@ def statistics(
     """
     rows = _rows(features)[0]
     if style_loss == "gram":
-        mean = tf.zeros(rows.shape[-1:])  # not compared: not computed
-        return Statistics(mean, tf.cast(gram_matrix(features, mask)[0], tf.float32))
-    rows = tf.cast(rows, tf.float32) if rows.dtype.size < 4 else rows
+        second = _at_least_single(gram_matrix(features, mask)[0])
+        return Statistics(tf.zeros_like(second[0]), second)  # the mean isn't compared
+    rows = _at_least_single(rows)
     if mask is None:
         mean, squares = tf.reduce_mean(rows, 0), tf.reduce_mean(tf.square(rows), 0)
     else:
@@ -135,7 +135,7 @@ def content_distance(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
         found: (..., channels), any float; compared in float32 at least.
         wanted: The same shape.
     """
-    found, wanted = (tf.cast(x, tf.float32) if x.dtype.size < 4 else x for x in (found, wanted))
+    found, wanted = _at_least_single(found), _at_least_single(wanted)
     error = tf.reduce_mean(tf.square(found - wanted))
     return error / (tf.reduce_mean(tf.square(wanted)) + SMALL)
 
@@ -185,6 +185,10 @@ def trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
     """
     root, inverse = matrix_roots(matrix)
     return tf.linalg.trace(root), lambda upstream: 0.5 * upstream * inverse
+
+
+def _at_least_single(x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
 def _rows(features: tf.Tensor) -> tf.Tensor:

@@ -162,13 +162,14 @@ class _LookUp(keras.layers.Layer):
         self.table, self.mirror = table, mirror
         if mirror:
             self.mirrored = self.add_weight(
-                shape=(len(table),), dtype="int32", trainable=False, name="mirrored"
+                shape=(len(table),), dtype="float32", trainable=False, name="mirrored"
             )
             self.start_over()
 
     def start_over(self) -> None:
         if self.mirror:
-            self.mirrored.assign(keras.random.randint(self.mirrored.shape, 0, 2))
+            coins = keras.random.randint(self.mirrored.shape, 0, 2)
+            self.mirrored.assign(ops.cast(coins, "float32"))
 
     def call(self, rows, training=False):
         x = tf.cast(tf.gather(self.table, rows), "float32")

@@ -135,8 +135,8 @@ def with_batch_norm(
 
     def measure(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
         answers = layer.convolution_op(inputs, ops.cast(layer.kernel, inputs.dtype))
-        answers = tf.cast(answers, tf.float32) + layer.bias
-        moments[layer.name] = [moment.numpy() for moment in tf.nn.moments(answers, (0, 1, 2))]
+        mean_and_variance = tf.nn.moments(tf.cast(answers, tf.float32), (0, 1, 2))
+        moments[layer.name] = [moment.numpy() for moment in mean_and_variance]
 
     with listening(convolutions, measure):
         backbone(tf.convert_to_tensor(pictures), training=False)
@@ -151,8 +151,8 @@ def with_batch_norm(
 
     copy = keras.models.clone_model(backbone, call_function=split)
     for layer in convolutions:
-        mean, variance = moments[layer.name]
         kernel, bias = layer.get_weights()
+        mean, variance = moments[layer.name][0] + bias, moments[layer.name][1]
         factor = kernel.shape[-1] ** 0.5 / np.linalg.norm(kernel)
         copy.get_layer(layer.name).set_weights([factor * kernel, factor * bias])
         norm = copy.get_layer(f"{layer.name}_norm")

@@ -175,6 +175,17 @@ class TestWithBatchNorm:
         for a, b in zip(bone.get_weights(), before, strict=True):
             np.testing.assert_array_equal(a, b)
 
+    def test_works_under_mixed_precision(self):
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        try:
+            bone = backbone()
+            normed = transfer.with_batch_norm(bone, PICTURES)
+            answers, expected = (np.array(m(PICTURES), np.float32) for m in (normed, bone))
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert np.abs(answers - expected).max() < 0.05 * expected.max()  # 8 bits in each layer
+        assert normed.get_layer("block1_conv1_norm").compute_dtype == "bfloat16"
+
     def test_brings_every_kernel_to_one_pace(self):
         normed = transfer.with_batch_norm(backbone(), PICTURES)
         norms = {name: np.linalg.norm(normed.get_layer(name).kernel) for name in CONVOLUTIONS}

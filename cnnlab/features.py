@@ -25,10 +25,11 @@ def extract(
     names: Sequence[str],
     *,
     size: int | None = None,
+    grid: int = 1,
     cache: str | Path | None = None,
     batch_size: int = 250,
 ) -> dict[str, np.ndarray]:
-    """The channels of some layers, each averaged over the picture.
+    """The channels of some layers, each averaged over the picture or over parts of it.
 
     With a cache the work is done once for the same weights, layers, size and pictures, whatever
     their names: its files are named by a hash of all of these. They are written whole or not at
@@ -39,38 +40,31 @@ def extract(
         pictures: uint8 or float32 (n, h, w, 3) in 0…255.
         names: Layers that give maps, such as "block5_pool".
         size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
+        grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
+            where; a remainder at the right and the bottom is left out.
         cache: A folder, made if it isn't there; None keeps nothing.
         batch_size: Pictures at a time; changes memory and speed, not the result.
 
     Returns:
-        Name -> float32 (n, channels).
+        Name -> float32 (n, grid · grid · channels).
 
     Raises:
-        ValueError: No pictures, or no such layer.
+        ValueError: No pictures, no such layer, or maps with fewer places than the grid.
     """
     if len(pictures) == 0:
         raise ValueError("Expected at least one picture. Received: len(pictures)=0")
-    model = _averaging(backbone, names, pictures.shape[1:], size)
+    model = _averaging(backbone, names, pictures.shape[1:], size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
-    path = Path(cache).expanduser() / f"{fingerprint(backbone, pictures, names, size)}.npz"
+    path = (
+        Path(cache).expanduser()
+        / f"{_fingerprint(backbone, pictures, (tuple(names), size, grid))}.npz"
+    )
     found = _read(path)
     if found is None:
         found = _run(model, pictures, batch_size)
         _write(path, found)
     return found
-
-
-def fingerprint(
-    backbone: keras.Model, pictures: np.ndarray, names: Sequence[str], size: int | None
-) -> str:
-    """A hash of everything that `extract`'s result depends on: 32 hexadecimal digits."""
-    digest = hashlib.sha256()
-    kinds = [(type(layer).__name__, layer.compute_dtype) for layer in backbone.layers]
-    digest.update(repr((kinds, tuple(names), size, pictures.shape, pictures.dtype)).encode())
-    for array in (*backbone.get_weights(), pictures):
-        digest.update(np.ascontiguousarray(array))
-    return digest.hexdigest()[:32]
 
 
 def probes(
@@ -108,8 +102,22 @@ def probes(
     return keras.Model(inputs, outputs, name="probes")
 
 
+def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
+    """A hash of everything that the features depend on: 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    kinds = [(type(layer).__name__, layer.compute_dtype) for layer in backbone.layers]
+    digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
+    for array in (*backbone.get_weights(), pictures):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:32]
+
+
 def _averaging(
-    backbone: keras.Model, names: Sequence[str], shape: tuple[int, ...], size: int | None
+    backbone: keras.Model,
+    names: Sequence[str],
+    shape: tuple[int, ...],
+    size: int | None,
+    grid: int,
 ) -> keras.Model:
     """From pixels to a dictionary of averaged channels."""
     known = [layer.name for layer in backbone.layers]
@@ -122,13 +130,25 @@ def _averaging(
     maps = {name: backbone.get_layer(name).output for name in names}
     inputs = keras.Input(shape)
     answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
-    average = layers.GlobalAveragePooling2D(dtype="float32")
-    return keras.Model(inputs, {name: average(answer) for name, answer in answers.items()})
+    return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
+
+
+def _average(maps: keras.KerasTensor, grid: int) -> keras.KerasTensor:
+    part = [side // grid for side in maps.shape[1:3]]
+    if not all(part):
+        raise ValueError(
+            f"Expected maps of at least {grid} × {grid} places. Received: grid={grid} with maps of "
+            f"shape {maps.shape}"
+        )
+    whole = maps[:, : part[0] * grid, : part[1] * grid]
+    parts = layers.AveragePooling2D(part, dtype="float32")(whole)
+    return layers.Flatten(dtype="float32")(parts)
 
 
 def _run(model: keras.Model, pictures: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
     # Not `predict`: on a GPU it would compile with XLA, which takes longer than the work itself.
-    step = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
+    any_number = tf.TensorSpec((None, *pictures.shape[1:]), pictures.dtype)
+    step = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(any_number)
     starts = range(0, len(pictures), batch_size)
     bar = tqdm(
         starts, "features", delay=3, leave=False, file=sys.stdout

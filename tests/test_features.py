@@ -37,6 +37,16 @@ class TestExtract:
         expected = np.array(bone(larger)).mean(axis=(1, 2))
         np.testing.assert_allclose(found["block2_pool"], expected, atol=1e-5)
 
+    def test_a_grid_averages_over_parts_and_drops_the_remainder(self):
+        bone = backbone()
+        larger = keras.layers.Resizing(20, 20)(PICTURES.astype("float32"))
+        maps = np.array(bone(larger))  # 5 × 5
+        found = features.extract(bone, PICTURES, NAMES, size=20, grid=2)["block2_pool"]
+        quarters = [maps[:, y : y + 2, x : x + 2].mean(axis=(1, 2)) for y in (0, 2) for x in (0, 2)]
+        np.testing.assert_allclose(found, np.concatenate(quarters, axis=1), atol=1e-5)
+        with pytest.raises(ValueError, match=r"at least 3 × 3.*\(None, 2, 2, 7\)"):
+            features.extract(bone, PICTURES, NAMES, grid=3)
+
     def test_a_second_call_reads_the_file_and_computes_nothing(self, cached, monkeypatch):
         bone = backbone()
         first = features.extract(bone, PICTURES, **cached)
@@ -56,6 +66,7 @@ class TestExtract:
         bone = backbone()
         features.extract(bone, PICTURES, **cached)
         features.extract(bone, PICTURES, **cached | {"size": 16})
+        features.extract(bone, PICTURES, **cached | {"grid": 2})
         features.extract(bone, PICTURES, **cached | {"names": NAMES[:1]})
         features.extract(backbone(batch_norm=True), PICTURES, **cached)
         pictures = PICTURES.copy()
@@ -65,7 +76,7 @@ class TestExtract:
         weights[0][0, 0, 0, 0] += 1e-3
         bone.set_weights(weights)
         features.extract(bone, PICTURES, **cached)
-        assert len(files(cached)) == 6
+        assert len(files(cached)) == 7
 
     @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "text"])
     def test_a_broken_file_is_made_anew(self, cached, damage):

@@ -1,5 +1,9 @@
 """cnnlab.backbones: exactly Keras's networks, on pixels, with exactly the weights asked for."""
 
+import json
+import os
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ from cnnlab import models, weights
 from cnnlab.archive import BrokenFileError
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
+SHIPPED = Path(__file__).parent.parent / "data" / weights.TINY_IMAGENET
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,31 @@ def test_inception_weights_are_read_in_the_order_of_keras(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, size=(1, 96, 96, 3), dtype=np.uint8)
     prepared = keras.applications.inception_v3.preprocess_input(picture.astype("float32"))
     np.testing.assert_allclose(model(picture), official(prepared), rtol=1e-4, atol=1e-6)
+
+
+# --- what ships -----------------------------------------------------------------------------------
+
+
+def test_the_weights_that_ship_are_small_whole_and_measured():
+    assert SHIPPED.stat().st_size <= 16_000_000
+    model = models.vgg16(SHIPPED, include_top=True)
+    assert model.output.shape == (None, 200)
+    names = models.class_names(model.pretrained)
+    assert (len(names), len(set(names))) == (200, 200)
+    with np.load(SHIPPED) as file:
+        top1 = json.loads(str(file["about"]))["top1"]
+    assert top1["packed"][0] >= 0.59
+    assert top1["packed"][0] >= top1["trained"][0] - 0.003
+
+
+@pytest.mark.real_data
+def test_the_weights_that_ship_recognise_what_they_have_not_seen():
+    folder = Path(os.environ.get("CNNLAB_DATA", "data"))
+    if not (folder / "tinyimagenet.npz").is_file():
+        pytest.skip("tinyimagenet.npz is not in $CNNLAB_DATA")
+    with np.load(folder / "tinyimagenet.npz") as file:
+        x, y, classes = file["x_val"][::50], file["y_val"][::50], file["classes"]
+    model = models.vgg16(SHIPPED, include_top=True)
+    assert models.class_names(model.pretrained) == tuple(classes)
+    found = model.predict(x, batch_size=50, verbose=0).argmax(axis=1)
+    assert np.mean(found == y) > 0.51  # of 200; 0.60 less two and a half standard deviations

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnlab import models, packing
 
@@ -42,6 +43,10 @@ def trained(script):
             gamma, beta = rng.uniform(0.2, 2, width), rng.standard_normal(width) * 0.3
             mean = rng.standard_normal(width) * (60 if first else 0.5)
             layer.set_weights([gamma, beta, mean, rng.uniform(1, 3, width) * (1e4 if first else 1)])
+    # One whose variance is as small as epsilon, as that of channels that hardly fire.
+    norm = model.get_layer("block3_conv2_norm")
+    norm.moving_variance.assign(norm.moving_variance * norm.epsilon)
+    norm.gamma.assign(norm.gamma * norm.epsilon**0.5)
     return model
 
 
@@ -110,6 +115,16 @@ def test_the_whole_picture_is_kept_or_mirrored(script, pixels):
     assert 5 < same.sum() < 27
 
 
+def test_the_middle_of_a_ramp_is_enlarged_about_its_centre(script, monkeypatch):
+    crop = script.RandomResizedCrop((0.64, 0.64))
+    middle = lambda n, low, high: np.full((1, 1), (low + high) / 2, "float32")  # noqa: E731
+    monkeypatch.setattr(crop, "_draw", middle)
+    place = np.arange(64, dtype="float32")
+    ramp = np.broadcast_to(place[None, :, None, None], (1, 64, 64, 3))
+    found = crop(ramp, training=True)[0, :, 20, 1]
+    np.testing.assert_allclose(found, 31.5 + 0.8 * (place - 31.5), atol=0.01)
+
+
 def test_parts_have_the_sizes_and_places_they_should(script):
     rows, columns = np.meshgrid(np.arange(64.0), np.arange(64.0), indexing="ij")
     x = np.stack([rows, columns, np.ones_like(rows)], axis=-1)[None].repeat(400, axis=0)
@@ -128,6 +143,24 @@ def test_parts_have_the_sizes_and_places_they_should(script):
     assert top.min() >= 0
     assert bottom.max() <= 63
     assert top[height < 0.9].max() > 5  # not always from the edge
+
+
+def test_the_last_epochs_show_nearly_whole_pictures_without_a_new_trace(script):
+    crop = script.RandomResizedCrop((0.3, 1.0), ratio=1.0)
+    settle = script._Settle(crop, 20, smallest=1.0)
+    traces = []
+
+    @tf.function
+    def augmented(x):
+        traces.append(1)
+        return crop(x, training=True)
+
+    x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
+    for epoch in range(20):
+        settle.on_epoch_begin(epoch)
+        is_whole = np.allclose(np.sort(augmented(x), axis=2), np.sort(x, axis=2), atol=0.1)
+        assert is_whole == (epoch >= 18)
+    assert len(traces) == 1
 
 
 @pytest.mark.slow

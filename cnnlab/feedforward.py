@@ -74,7 +74,7 @@ def network(
     for i, width in ((1, widths[1]), (2, widths[0])):
         x = layers.UpSampling2D(dtype=precision, name=f"resize{i}")(x)
         x = conv(x, width, 3, name=f"up{i}")
-    x = layers.Conv2D(3, 9, kernel_initializer="zeros", dtype=precision, name="leave")(_frame(x, 4))
+    x = layers.Conv2D(3, 3, kernel_initializer="zeros", dtype=precision, name="leave")(_frame(x, 1))
     if not all(side and side % 4 == 0 for side in input_shape[:2]):
         x = _cut(x, seen)
     # What the network has to say is added to the picture's logits: to say nothing is to show it.
@@ -170,7 +170,7 @@ def critic(
     *,
     size: int = 256,
     content_weight: float = 1.0,
-    style_weight: float = 10.0,
+    style_weight: float = 30.0,
     tv_weight: float = 1.0,
     content_layers: Layers = CONTENT_LAYERS,
     style_layers: Layers = STYLE_LAYERS,
@@ -185,7 +185,7 @@ def critic(
         size: Longer side in pixels at which the style is looked at. The painter's strokes will be
             as wide, in pixels, as they are at this size, whatever the size of its pictures.
         content_weight: Of the content loss.
-        style_weight: Of the style loss.
+        style_weight: Of the style loss; more than `stylize`'s, since a painter is shyer with it.
         tv_weight: Of the total variation.
         content_layers: Name, names, or name -> weight.
         style_layers: Likewise.
@@ -290,7 +290,7 @@ def train(
     *,
     steps: int = 2000,
     batch_size: int = 8,
-    learning_rate: float = 3e-3,
+    learning_rate: float = 5e-3,
     widths: Sequence[int] = (16, 32, 64),
     blocks: int = 5,
     precision: str | None = None,
@@ -352,7 +352,9 @@ def train(
     report_every = min(report_every, steps)
     epochs = round(steps / report_every)
     rate = training.OneCycle(learning_rate, epochs * report_every, warmup=0.1)
-    apprentice.compile(keras.optimizers.Adam(rate), jit_compile=jit_compile)
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(painter.trainable_variables)  # else `fit` traces its step twice
+    apprentice.compile(optimizer, jit_compile=jit_compile)
     batches = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(pictures), seed).repeat()
     batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
     record = keras.callbacks.History()

@@ -176,7 +176,7 @@ def test_the_loss_falls_and_is_the_weighted_sum(trained):
     assert {len(values) for values in history.values()} == {8}
     assert history["style"][-1] < 0.6 * history["style"][0]
     assert history["loss"][-1] < 0.8 * history["loss"][0]
-    total = history["content"] + 10 * history["style"] + history["variation"]
+    total = history["content"] + 30 * history["style"] + history["variation"]
     np.testing.assert_allclose(history["loss"], total, rtol=1e-4)
 
 

@@ -100,6 +100,15 @@ def test_a_picture_is_painted_by_itself_whatever_else_is_in_the_batch():
     np.testing.assert_allclose(paint(painter, given[1:2])[0], together[1], atol=0.01)
 
 
+def test_each_map_of_each_picture_is_normalised():
+    painter = perturbed(feedforward.network(**SMALL))
+    norm = painter.get_layer("enter_norm")
+    norm.set_weights([np.ones(4), np.zeros(4)])
+    maps = keras.Model(painter.inputs[0], norm.output)(pictures(3)).numpy()
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(maps.std(axis=(1, 2)), 1, atol=1e-2)
+
+
 def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
     painter = perturbed(feedforward.network())
     painter.save(tmp_path / "painter.keras")

@@ -260,6 +260,25 @@ def test_training_says_what_is_wrong_with_the_pictures(given, message):
         feedforward.train(stripes(), given)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps to be a positive whole number"),
+        ({"report_every": 0}, "report_every to be a positive whole number"),
+        ({"style_layers": "deepest"}, "sides of at least 8.*4, 4, 3"),
+    ],
+)
+def test_training_says_what_is_wrong_with_an_argument(change, message):
+    inputs = keras.Input((None, None, 3))
+    x = inputs
+    for name in ("shallow", "deep", "deeper", "deepest"):
+        x = layers.Conv2D(4, 3, padding="same", activation="relu", name=name)(x)
+        x = layers.MaxPooling2D()(x) if name != "deepest" else x
+    options = {**LAYERS, **SMALL, "model": keras.Model(inputs, x), "size": 48, **change}
+    with pytest.raises(ValueError, match=message):
+        feedforward.train(stripes(), pictures(8, 4, 4), **options)
+
+
 # --- Crops ----------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,9 @@ def maximize(
     optimizer.build([waves])
     pick = np.stack([np.arange(len(channels)), channels], axis=-1)
 
-    @tf.function(jit_compile=False)
+    scalar = tf.TensorSpec((), tf.int32)
+
+    @tf.function(input_signature=(scalar, scalar), jit_compile=False)
     def step(y: tf.Tensor, x: tf.Tensor) -> None:
         heard = []
         with tf.GradientTape() as tape:
@@ -75,8 +77,9 @@ def maximize(
         optimizer.apply(tape.gradient(loss, [waves.value]), [waves])
 
     with _without_activation(target):
-        for y, x in rng.integers(0, 2 * jitter + 1, size=(steps, 2)).astype(np.int32):
-            step(tf.constant(y), tf.constant(x))
+        ascend = step.get_concrete_function()
+        for y, x in rng.integers(0, 2 * jitter + 1, size=(steps, 2), dtype=np.int32):
+            ascend(tf.constant(y), tf.constant(x))
     middle = _paint(waves, side)[:, jitter : jitter + size, jitter : jitter + size]
     return np.rint(middle).astype(np.uint8)
 

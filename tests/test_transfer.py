@@ -43,13 +43,13 @@ class TestClassifier:
         logits = model.predict(PICTURES, verbose=0)
         np.testing.assert_array_equal(logits, np.zeros((24, 3), "float32"))
 
-    def test_averages_the_maps_and_adds_one_dense_layer(self):
+    def test_averages_the_maps_calms_them_and_adds_one_dense_layer(self):
         bone = backbone()
         model = transfer.classifier(bone, 3, input_shape=(8, 8, 3))
         rng = np.random.default_rng(0)
         kernel, bias = rng.normal(size=(7, 3)), rng.normal(size=3)
         model.get_layer("logits").set_weights([kernel, bias])
-        expected = np.array(bone(PICTURES)).mean(axis=(1, 2)) @ kernel + bias
+        expected = np.array(bone(PICTURES)).mean(axis=(1, 2)) / 4 @ kernel + bias
         np.testing.assert_allclose(model.predict(PICTURES, verbose=0), expected, atol=1e-5)
 
     @pytest.mark.parametrize(

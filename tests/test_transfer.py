@@ -15,7 +15,8 @@ def backbone(*, batch_norm=False, name="bone"):
     x = pixels = keras.Input((None, None, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 64, offset=-2.0, name="scale")(x)
     for block, width in ((1, 5), (2, 7)):
-        look = {"padding": "same", "activation": "relu", "bias_initializer": "random_normal"}
+        bias = keras.initializers.RandomNormal(stddev=0.5)
+        look = {"padding": "same", "activation": "relu", "bias_initializer": bias}
         x = keras.layers.Conv2D(width, 3, name=f"block{block}_conv1", **look)(x)
         if batch_norm:
             x = keras.layers.BatchNormalization(momentum=0.5, name=f"block{block}_norm")(x)

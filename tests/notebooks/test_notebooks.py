@@ -40,7 +40,7 @@ SMALL: dict[str, dict[str, object]] = {
     },
     THIRD: {
         "WEIGHTS": "tinyimagenet", "HAND_SIZE": 48, "HAND_STEPS": 10, "SIZE": 64, "STEPS": 8,
-        "LARGE_SIZE": 128, "LARGE_STEPS": 4, "NETWORK_STEPS": 20, "NETWORK_SIZE": 32,
+        "LARGE_SIZE": 128, "NETWORK_STEPS": 20, "NETWORK_SIZE": 32,
     },
 }  # fmt: skip
 # By notebook: Python expressions that are true once it has run with SMALL.
@@ -95,9 +95,9 @@ CLAIMS: dict[str, list[str]] = {
         # the figure was updated to the end
         "steps_taken[-1] == STEPS and max(first.image.shape) == SIZE",
         # the heavier a term, the smaller it gets
-        "all(a.history['content'][-1] > c.history['content'][-1]"
-        " for a, _, c in zip(*weighed.values()))",
-        "all(a.history['style'][-1] > c.history['style'][-1] for a, _, c in weighed.values())",
+        "all(a.history['content'][-1] > b.history['content'][-1]"
+        " for a, b in zip(*weighed.values()))",
+        "all(a.history['style'][-1] > b.history['style'][-1] for a, b in weighed.values())",
         # equal seconds: each was stopped
         "all(result.stopped for result, _ in races.values())",
         # the painter has learnt, and paints what it never saw, at another size

@@ -170,7 +170,7 @@ def stylize(
         raise MemoryError(_too_large(plan[-1], estimate))
     log.info("%s × %s pixels: %s", plan[-1].height, plan[-1].width, estimate)
     if jit_compile is None:
-        jit_compile = device.jit_compile and estimate.seconds > SECONDS_WORTH_COMPILING
+        jit_compile = device.jit_compile and estimate.seconds > SECONDS_WORTH_COMPILING * len(plan)
 
     objective = Objective(
         chain,

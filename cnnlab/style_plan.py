@@ -229,7 +229,7 @@ def style_size(shape: tuple[int, int], picture: tuple[int, int], scale: float) -
 def estimate(plan: Sequence[Level], chain: Chain, dtype: str, *, lbfgs: bool = False) -> Estimate:
     """Memory and time of a run, from the network's size and a convolution timed on this device."""
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    rate = SPEED_SHARE[kind] * _flops_a_second(dtype)
+    rate = SPEED_SHARE[kind] * _flops_a_second(dtype, kind)
     # Forward and back: the gradient of the picture costs as much as its features.
     seconds = sum(
         level.steps * max(2 * chain.flops(level.height, level.width) / rate, LEAST_SECONDS[kind])
@@ -244,9 +244,10 @@ def estimate(plan: Sequence[Level], chain: Chain, dtype: str, *, lbfgs: bool = F
     return Estimate(round(memory), _available(kind), seconds)
 
 
-def _flops_a_second(dtype: str) -> float:
+def _flops_a_second(dtype: str, kind: str) -> float:
     """The speed of a convolution's way back in the middle of a VGG, timed for milliseconds."""
-    x = tf.ones((1, 64, 64, 128), dtype)
+    pictures = 32 if kind == "GPU" else 1  # a GPU is slow at anything small
+    x = tf.ones((pictures, 64, 64, 128), dtype)
     kernel = tf.ones((3, 3, 128, 128), dtype)
 
     def seconds(n: int) -> float:
@@ -258,7 +259,7 @@ def _flops_a_second(dtype: str) -> float:
 
     seconds(1)
     n = 4 if seconds(1) > 2e-3 else 100
-    return n * 2 * 9 * 128 * 128 * 64 * 64 / min(seconds(n) for _ in range(2))
+    return n * pictures * 2 * 9 * 128 * 128 * 64 * 64 / min(seconds(n) for _ in range(2))
 
 
 def _available(kind: str) -> int | None:

@@ -60,7 +60,8 @@ def board(
             f"Expected rows of {columns or 'at least one'} pictures, and notes, if any, of as many "
             f"texts under the names of rows. Received: {counts}, {len(headings)} headings"
         )
-    names = 1.0 if any(rows) else 0.0
+    letter = 0.62 * canvas.TEXT_SIZE / 72  # inches, as `canvas.wrap` counts
+    names = min(1.0, letter * max(map(len, rows), default=0))  # room for the rows' names
     cell = min(LARGEST_CELL, (canvas.WIDTH - names) / columns - 0.08)
     texts = {n: [canvas.wrap(text, cell) for text in notes.get(n, [""] * columns)] for n in rows}
     heights = [
@@ -82,7 +83,7 @@ def board(
                 _paint(ax, picture)
                 canvas.note(ax, text)
         style = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 4, "color": canvas.INK}
-        line[0].set_ylabel(canvas.wrap(name, names), fontsize=canvas.TEXT_SIZE, **style)
+        line[0].set_ylabel(canvas.wrap(name, 1.0), fontsize=canvas.TEXT_SIZE, **style)
     for ax, text in zip(axes[0], above, strict=True):
         ax.set_title(text, loc="left", fontsize=canvas.SMALL_SIZE, color=canvas.INK, pad=3)
     return figure

@@ -52,6 +52,16 @@ def test_board_fits_the_page_whatever_the_pictures():
             assert box.height / box.width == pytest.approx(h / w, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["", "a", "scene", "a name that takes two lines"])
+@pytest.mark.parametrize("columns", [1, 2, 3, 6])
+def test_a_note_stays_on_the_page_however_long_the_names(name, columns):
+    row = list(pictures(columns, 40, 60))
+    figure = plots.board({name: row}, ["a"] * columns, notes={name: ["b"] * columns}, title="T")
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        assert ax.xaxis.label.get_window_extent().y0 >= 0
+
+
 @pytest.mark.parametrize(("columns", "inches"), [(1, 2.7), (3, 2.7), (6, 1.3)])
 def test_board_is_as_large_as_the_page_allows(columns, inches):
     row = list(pictures(columns, 300, 300))

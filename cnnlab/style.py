@@ -53,7 +53,7 @@ def stylize(
     pyramid: int | None = None,
     content_weight: float = 1.0,
     style_weight: float = 30.0,
-    tv_weight: float = 200.0,
+    tv_weight: float = 50.0,
     content_layers: str | Sequence[str] | Mapping[str, float] = CONTENT_LAYERS,
     style_layers: str | Sequence[str] | Mapping[str, float] = STYLE_LAYERS,
     style_loss: str = "gram",

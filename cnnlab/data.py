@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnlab import cifar10, folders, shapes10
+from cnnlab import cifar10, folders, notice, shapes10
 from cnnlab.archive import BrokenFileError
 from cnnlab.download import Limits
 from cnnlab.folders import stream
@@ -124,15 +124,11 @@ class ImageSet:
         return f"{self._warning()}<p><b>{html.escape(self.title)}</b></p>{table}"
 
     def _warning(self) -> str:
-        """A box no reader can miss, in colours that hold on a light page and on a dark one."""
         if not self.stands_in_for:
             return ""
-        wanted, name = html.escape(self.stands_in_for), html.escape(self.name)
-        return (
-            '<div style="border:2px solid #d97706;border-left-width:12px;border-radius:4px;'
-            'background:rgba(217,119,6,0.15);padding:10px 16px;margin:8px 0;max-width:60em">'
-            f'<b style="font-size:1.25em">⚠ Stand-in data: this is {name}, not {wanted}</b><br>'
-            "Every figure and number below is about other pictures; “source” says why.</div>"
+        return notice.box(
+            f"Stand-in data: this is {self.name}, not {self.stands_in_for}",
+            "Every figure and number below is about other pictures; “source” says why.",
         )
 
 

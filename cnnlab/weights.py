@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 
+from cnnlab import notice
 from cnnlab.archive import BrokenFileError
 from cnnlab.download import DEFAULT_LIMITS, Limits, Remote, fetch
 from cnnlab.places import home_place, keras_cache, our_places
@@ -120,15 +121,11 @@ class Weights:
         return self._warning() + facts
 
     def _warning(self) -> str:
-        """A box no reader can miss, in colours that hold on a light page and on a dark one."""
         if not self.stands_in_for:
             return ""
-        wanted, name = html.escape(self.stands_in_for), html.escape(self.name)
-        return (
-            '<div style="border:2px solid #d97706;border-left-width:12px;border-radius:4px;'
-            'background:rgba(217,119,6,0.15);padding:10px 16px;margin:8px 0;max-width:60em">'
-            f'<b style="font-size:1.25em">⚠ Stand-in weights: {name}, not {wanted}</b><br>'
-            "The network has learnt from fewer and smaller pictures; “source” says why.</div>"
+        return notice.box(
+            f"Stand-in weights: {self.name}, not {self.stands_in_for}",
+            "The network has learnt from fewer and smaller pictures; “source” says why.",
         )
 
 

@@ -8,7 +8,7 @@ layers' statistics are those of the style.
 
 Source: Gatys, Ecker and Bethge 2016, Image Style Transfer Using Convolutional Neural Networks.
 Where this departs from it: losses are ratios, so weights mean the same at any size and for any
-network (see `style_losses`); coarse to fine; edges are copied outwards rather than framed in black;
+network (see `style_losses`); coarse to fine; the edge is copied outwards rather than framed in black;
 the result is an average of iterates. The last three are K. Crowson's, from style-transfer-pytorch.
 """
 
@@ -66,7 +66,7 @@ def stylize(
     averaging: float = 0.98,
     init: str | Picture = "content",
     pooling: str = "average",
-    padding: str = "replicate",
+    padding: str = "first",
     model: keras.Model | str = "vgg16",
     precision: str | None = None,
     jit_compile: bool | None = None,
@@ -109,7 +109,9 @@ def stylize(
             colours; or a picture.
         pooling: "average" or "max". Networks are trained with "max", but its gradient reaches one
             pixel of four only, and the picture gets speckled.
-        padding: Beyond the edges: "replicate", "first" (the first layer only) or "zeros".
+        padding: What lies beyond the edges: "zeros", as the network was trained, which frames the
+            picture in black; "first" copies the edge outwards before the first layer, "replicate"
+            before every layer, which takes a sixth longer.
         model: "vgg16", "vgg19", or such a model that takes pixels in 0…255.
         precision: "float32" or "mixed_bfloat16"; None takes what suits the device.
         jit_compile: Whether to compile with XLA. None does on a GPU where the run is long enough

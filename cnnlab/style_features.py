@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 POOLINGS = ("max", "average")
-PADDINGS = ("replicate", "first", "zeros")
+PADDINGS = ("first", "replicate", "zeros")
 # The mean of four values is smaller than their maximum; by about this much after a ReLU.
 AVERAGE_POOLING_SCALE = 2.0
 # One pixel more on each side, a copy of its neighbour: a mirror that stands behind the edge pixel.
@@ -35,7 +35,7 @@ class Chain:
 
     layers: tuple[tuple[str, int], ...]
     pooling: str = "max"
-    padding: str = "replicate"
+    padding: str = "first"
 
     def __post_init__(self) -> None:
         for name, options in (("pooling", POOLINGS), ("padding", PADDINGS)):
@@ -85,7 +85,7 @@ class Chain:
 
 
 def take_apart(
-    model: keras.Model, *, pooling: str = "max", padding: str = "replicate"
+    model: keras.Model, *, pooling: str = "max", padding: str = "first"
 ) -> tuple[Chain, dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Splits a VGG into its plan and its weights.
 
@@ -98,7 +98,7 @@ def take_apart(
         pooling: "max", as trained; or "average", which Gatys et al. preferred for its smoother
             gradients, scaled so that values keep their size.
         padding: What lies beyond the edge. "zeros", as trained: a black frame, which shows in the
-            result. "replicate" copies the edge in every layer, "first" in the first layer only.
+            result. "first" copies the edge in the first layer only, "replicate" in every layer.
 
     Returns:
         The plan, and layer name -> (kernel (3, 3, inputs, filters), bias (filters,)), float32.

@@ -13,7 +13,15 @@ import tensorflow as tf
 
 from cnnlab.style_goal import Scene
 from cnnlab.style_plan import Estimate, Level
-from cnnlab.style_steps import TERMS, AdamState, Objective, Rates, compiled_adam, lbfgs
+from cnnlab.style_steps import (
+    MOST_STEPS,
+    TERMS,
+    AdamState,
+    Objective,
+    Rates,
+    compiled_adam,
+    lbfgs,
+)
 
 
 @dataclass(frozen=True)
@@ -85,33 +93,40 @@ class Watch:
     ):
         self.plan, self.estimate, self.finish = plan, estimate, finish
         self.callback, self.every, self.started = callback, every, started
-        self.steps = sum(level.steps for level in plan)
+        self.step, self.steps = 0, sum(level.steps for level in plan)
         self.losses: list[tf.Tensor | np.ndarray] = []
         self.best: tf.Tensor | None = None
 
+    @property
+    def until_report(self) -> int:
+        """Steps to take before the next look at the losses."""
+        return self.every - self.step % self.every
+
     def note(self, best: tf.Tensor, losses: tf.Tensor | np.ndarray, level: Level) -> None:
-        """One step has been taken."""
+        """Steps have been taken, not more than `until_report`; their losses are (steps, 4)."""
         self.best = best
         self.losses.append(losses)
-        step = len(self.losses)
-        if step % self.every and step < self.steps:
+        self.step += losses.shape[0]
+        if self.step % self.every and self.step < self.steps:
             return
-        values = dict(zip(TERMS, np.array(losses).tolist(), strict=True))
+        values = dict(zip(TERMS, np.array(losses[-1]).tolist(), strict=True))
         if not math.isfinite(values["total"]):
             raise FloatingPointError(
-                f"Expected finite losses, but at step {step} they are {values}; try a smaller "
+                f"Expected finite losses, but at step {self.step} they are {values}; try a smaller "
                 "learning_rate, smaller weights, or precision='float32'"
             )
         if self.callback:
             seconds = time.perf_counter() - self.started
             finish = functools.partial(self.finish, best)
-            self.callback(Progress(step, self.steps, level, values, seconds, self.estimate, finish))
+            self.callback(
+                Progress(self.step, self.steps, level, values, seconds, self.estimate, finish)
+            )
 
     def result(self, stopped: bool) -> StyleResult:
         """What there is now, at the size that was promised."""
         last = self.plan[-1]
         pixels = tf.image.resize(self.best, (last.height, last.width), "bicubic")
-        history = np.array(self.losses, np.float32).reshape(-1, len(TERMS))
+        history = np.concatenate([np.zeros((0, len(TERMS)), np.float32), *self.losses])
         return StyleResult(
             self.finish(pixels),
             dict(zip(TERMS, history.T, strict=True)),
@@ -126,14 +141,23 @@ def descend_by_adam(
     scene: Scene, objective: Objective, plan: Sequence[Level], rates: Rates, watch: Watch
 ) -> None:
     """Adam, size after size; `watch` gets the average of its iterates."""
-    step, state = compiled_adam(objective), AdamState.start(watch.best)
+    take_steps, state = compiled_adam(objective), AdamState.start(watch.best)
+    most = _most_steps()
     for level in plan:
         if level is not plan[0]:
             state = state.resized(level.height, level.width)
         goal = scene.goal(level, objective)
-        for _ in range(level.steps):
-            state, losses = step(state, goal, rates)
-            watch.note(state.average, losses, level)
+        left = level.steps
+        while left:
+            count = min(most, left, watch.until_report)
+            state, losses = take_steps(state, goal, rates, tf.constant(float(count)))
+            watch.note(state.average, losses[:count], level)
+            left -= count
+
+
+def _most_steps() -> int:
+    """Steps in one call. Python hears of Stop between calls only, and on a CPU a step is long."""
+    return MOST_STEPS if tf.config.list_physical_devices("GPU") else 1
 
 
 def descend_by_lbfgs(
@@ -147,8 +171,8 @@ def descend_by_lbfgs(
 
         def note(pixels: tf.Tensor, losses: np.ndarray, level: Level = level) -> None:
             nonlocal lowest
-            better = losses[0] < lowest
-            lowest = min(lowest, losses[0])
+            better = losses[0, 0] < lowest
+            lowest = min(lowest, losses[0, 0])
             watch.note(pixels if better else watch.best, losses, level)
 
         lbfgs(start, scene.goal(level, objective), objective, level.steps, note)

@@ -19,6 +19,8 @@ from cnnlab import style_features, style_losses
 from cnnlab.style_features import Chain
 
 TERMS = ("total", "content", "style", "variation")
+# The most steps that one call of `compiled_adam` takes: a GPU then hardly ever waits for Python.
+MOST_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -200,14 +202,24 @@ def adam(state: AdamState, gradient: tf.Tensor, rates: Rates) -> AdamState:
 
 @functools.lru_cache(maxsize=64)
 def compiled_adam(objective: Objective) -> Callable:
-    """(state, goal, rates) -> (state one step on, losses before it), compiled."""
+    """(state, goal, rates, count) -> (state, losses): `count` steps in one call, compiled.
+
+    The count is a float32 scalar of at most MOST_STEPS (integers would live on the CPU). The losses
+    are (MOST_STEPS, 4): before each step, and 0 where none was taken.
+    """
 
     @tf.function(jit_compile=objective.jit_compile)
-    def step(state: AdamState, goal: Goal, rates: Rates) -> tuple[AdamState, tf.Tensor]:
-        terms, gradient = slope(state.pixels, goal, objective)
-        return adam(state, gradient, rates), terms
+    def steps(
+        state: AdamState, goal: Goal, rates: Rates, count: tf.Tensor
+    ) -> tuple[AdamState, tf.Tensor]:
+        history = tf.zeros((MOST_STEPS, len(TERMS)))
+        for i in tf.range(tf.cast(count, tf.int32)):
+            terms, gradient = slope(state.pixels, goal, objective)
+            state = adam(state, gradient, rates)
+            history = tf.tensor_scatter_nd_update(history, [[i]], [terms])
+        return state, history
 
-    return step
+    return steps
 
 
 @functools.lru_cache(maxsize=64)
@@ -239,7 +251,7 @@ def lbfgs(
         goal: The numbers of the objective.
         objective: What to minimise.
         steps: Evaluations; those inside line searches count too, since they cost as much.
-        note: Is called with each point evaluated, (1, h, w, 3), and its losses, (4,).
+        note: Is called with each point evaluated, (1, h, w, 3), and its losses, (1, 4).
     """
     from scipy.optimize import Bounds, minimize  # only needed here, and slow to import
 
@@ -252,7 +264,7 @@ def lbfgs(
         taken += 1
         point = tf.constant(flat.reshape(pixels.shape), tf.float32)
         terms, gradient = (x.numpy() for x in evaluate(point, goal))
-        note(point, terms)
+        note(point, terms[None])
         return float(terms[0]) * area, gradient.ravel().astype(np.float64)
 
     start = pixels.numpy().ravel().astype(np.float64)

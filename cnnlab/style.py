@@ -8,8 +8,9 @@ layers' statistics are those of the style.
 
 Source: Gatys, Ecker and Bethge 2016, Image Style Transfer Using Convolutional Neural Networks.
 Where this departs from it: losses are ratios, so weights mean the same at any size and for any
-network (see `style_losses`); coarse to fine; the edge is copied outwards rather than framed in black;
-the result is an average of iterates. The last three are K. Crowson's, from style-transfer-pytorch.
+network (see `style_losses`); coarse to fine; the edge is copied outwards rather than framed in
+black; the result is an average of iterates. The last three are K. Crowson's, from
+style-transfer-pytorch.
 """
 
 from __future__ import annotations

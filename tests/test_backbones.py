@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnlab import models, weights
 from cnnlab.archive import BrokenFileError
@@ -42,6 +43,21 @@ def packed(tmp_path_factory, vgg16):
     path = tmp_path_factory.mktemp("data") / weights.TINY_IMAGENET
     np.savez(path, **arrays, classes=np.array(CLASSES), about="{}")
     return path
+
+
+@pytest.fixture
+def quick_start(monkeypatch):
+    """Random weights as large as Glorot's, but one draw of a million fills a kernel of 100."""
+    rng = np.random.default_rng(0)
+
+    def draw(self, shape, dtype=None):
+        *window, inputs, outputs = shape
+        limit = np.sqrt(6 / (np.prod(window) * (inputs + outputs)))
+        drawn = rng.uniform(-limit, limit, min(np.prod(shape), 1_000_003)).astype("f")
+        repeated = tf.tile(drawn, [-(-np.prod(shape) // len(drawn))])
+        return tf.reshape(repeated[: np.prod(shape)], shape)
+
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", draw)
 
 
 def until(model, layer):
@@ -195,8 +211,7 @@ def test_random_weights_keep_activations_at_one_size_through_all_layers(vgg16):
 
 
 @pytest.mark.slow
-def test_the_top_of_imagenet_is_that_of_keras_and_takes_any_size(tmp_path, pixels):
-    keras.utils.set_random_seed(0)
+def test_the_top_of_imagenet_is_that_of_keras_and_takes_any_size(tmp_path, pixels, quick_start):
     official = keras.applications.VGG16(weights=None, classifier_activation=None)
     official.save(tmp_path / "with_top.h5")
     model = models.vgg16(tmp_path / "with_top.h5", include_top=True)
@@ -207,8 +222,7 @@ def test_the_top_of_imagenet_is_that_of_keras_and_takes_any_size(tmp_path, pixel
 
 
 @pytest.mark.slow
-def test_inception_weights_are_read_in_the_order_of_keras(tmp_path):
-    keras.utils.set_random_seed(0)
+def test_inception_weights_are_read_in_the_order_of_keras(tmp_path, quick_start):
     official = keras.applications.InceptionV3(weights=None, include_top=False)
     official.save(tmp_path / "inception.h5")
     model = models.backbone("inception_v3", tmp_path / "inception.h5")
@@ -228,7 +242,7 @@ def test_the_weights_that_ship_are_small_whole_and_measured():
     assert (len(names), len(set(names))) == (200, 200)
     with np.load(SHIPPED) as file:
         top1 = json.loads(str(file["about"]))["top1"]
-    assert top1["packed"][0] >= 0.59
+    assert top1["packed"][0] >= 0.60
     assert top1["packed"][0] >= top1["trained"][0] - 0.003
 
 
@@ -238,8 +252,8 @@ def test_the_weights_that_ship_recognise_what_they_have_not_seen():
     if not (folder / "tinyimagenet.npz").is_file():
         pytest.skip("tinyimagenet.npz is not in $CNNLAB_DATA")
     with np.load(folder / "tinyimagenet.npz") as file:
-        x, y, classes = file["x_val"][::50], file["y_val"][::50], file["classes"]
+        x, y, classes = file["x_val"][::100], file["y_val"][::100], file["classes"]
     model = models.vgg16(SHIPPED, include_top=True)
     assert models.class_names(model.pretrained) == tuple(classes)
     found = model.predict(x, batch_size=50, verbose=0).argmax(axis=1)
-    assert np.mean(found == y) > 0.51  # of 200; 0.60 less two and a half standard deviations
+    assert np.mean(found == y) > 0.45  # of 100; 0.60 less three standard deviations

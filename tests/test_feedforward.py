@@ -47,9 +47,16 @@ def untraced():
 
 
 @pytest.fixture(scope="module")
-def trained(vgg):
+def untouched(vgg):
+    """What training is given, before any, and copies of its numbers."""
+    given = pictures(8)
+    return given, given.copy(), vgg.get_weights(), [layer.trainable for layer in vgg.layers]
+
+
+@pytest.fixture(scope="module")
+def trained(vgg, untouched):
     return feedforward.train(
-        stripes(), pictures(8), steps=40, batch_size=4, report_every=5, learning_rate=5e-3,
+        stripes(), untouched[0], steps=40, batch_size=4, report_every=5, learning_rate=5e-3,
         model=vgg, size=48, jit_compile=False, **LAYERS, **SMALL,
     )  # fmt: skip
 
@@ -211,13 +218,8 @@ def test_the_seed_decides(vgg, untraced):
     assert np.abs(first - other).max() > 1e-2
 
 
-def test_training_leaves_the_extractor_and_the_pictures_alone(vgg, untraced):
-    before, given = vgg.get_weights(), pictures(8)
-    copy, flags = given.copy(), [layer.trainable for layer in vgg.layers]
-    feedforward.train(
-        stripes(), given, steps=2, batch_size=4, model=vgg, size=48, jit_compile=False,
-        **LAYERS, **SMALL,
-    )  # fmt: skip
+def test_training_leaves_the_extractor_and_the_pictures_alone(vgg, untouched, trained):
+    given, copy, before, flags = untouched
     for old, new in zip(before, vgg.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert [layer.trainable for layer in vgg.layers] == flags
@@ -231,7 +233,7 @@ def test_stop_keeps_what_has_been_learnt(vgg, untraced):
                 raise KeyboardInterrupt
 
     painter, history = feedforward.train(
-        stripes(), pictures(8), steps=50, batch_size=4, report_every=2, callbacks=[Stop()],
+        stripes(), pictures(8), steps=50, batch_size=4, report_every=1, callbacks=[Stop()],
         model=vgg, size=48, jit_compile=False, **LAYERS, **SMALL,
     )  # fmt: skip
     assert len(history["loss"]) == 2
@@ -241,7 +243,7 @@ def test_stop_keeps_what_has_been_learnt(vgg, untraced):
 def test_infinite_losses_are_an_error(vgg, untraced):
     with pytest.raises(FloatingPointError, match="learning_rate"):
         feedforward.train(
-            stripes(), pictures(8), steps=4, batch_size=4, learning_rate=float("inf"), model=vgg,
+            stripes(), pictures(8), steps=2, batch_size=4, learning_rate=float("inf"), model=vgg,
             size=48, jit_compile=False, **LAYERS, **SMALL,
         )  # fmt: skip
 

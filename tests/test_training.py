@@ -57,7 +57,9 @@ class TestOnDevice:
             trainer = training.on_device(model, table, training.Augment(crop=2, cutout=3, seed=7))
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             schedule = training.OneCycle(0.1, 10)
-            trainer.compile(training.Muon(schedule), loss, jit_compile=False)
+            optimizer = training.Muon(schedule)
+            optimizer.build(trainer.trainable_variables)  # else `fit` traces its step twice
+            trainer.compile(optimizer, loss, jit_compile=False)
             trainer.fit(table.train_rows, images.y_train, batch_size=8, epochs=2, verbose=0)
             return model.get_weights()
 
@@ -154,7 +156,7 @@ class TestStartOver:
 
         def network():
             keras.utils.set_random_seed(7)
-            net = models.batchnorm_cnn((24, 24, 3), 2, widths=(4, 5), hidden=6, dropout=0.5)
+            net = models.batchnorm_cnn((24, 24, 3), 2, widths=(4,), hidden=6, dropout=0.5)
             inputs = keras.Input((8, 8, 3))
             return keras.Model(inputs, net(keras.layers.UpSampling2D(3)(inputs)))
 
@@ -162,6 +164,7 @@ class TestStartOver:
             augment = training.Augment(crop=2, cutout=3)
             trainer = training.on_device(model, table, augment, mirror=True)
             trainer.compile(optimizer(), loss, jit_compile=False)
+            trainer.optimizer.build(trainer.trainable_variables)  # else `fit` traces its step twice
             return trainer
 
         def fit(trainer, model, weights):

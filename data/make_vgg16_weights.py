@@ -157,8 +157,10 @@ def train(x: np.ndarray, y: np.ndarray, classes: int, args: argparse.Namespace) 
     crop = RandomResizedCrop(seed=args.seed)
     trainer = training.on_device(model, pictures, crop)
     schedule = training.OneCycle(args.peak, args.epochs * (len(x) // args.batch), warmup=0.2)
+    optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True)
+    optimizer.build(trainer.trainable_variables)  # else `fit` traces its step twice
     trainer.compile(
-        keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True),
+        optimizer,
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
         metrics=["accuracy"],
         jit_compile=device.jit_compile,

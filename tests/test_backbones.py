@@ -252,8 +252,8 @@ def test_the_weights_that_ship_recognise_what_they_have_not_seen():
     if not (folder / "tinyimagenet.npz").is_file():
         pytest.skip("tinyimagenet.npz is not in $CNNLAB_DATA")
     with np.load(folder / "tinyimagenet.npz") as file:
-        x, y, classes = file["x_val"][::100], file["y_val"][::100], file["classes"]
+        x, y, classes = file["x_val"][::50], file["y_val"][::50], file["classes"]
     model = models.vgg16(SHIPPED, include_top=True)
     assert models.class_names(model.pretrained) == tuple(classes)
     found = model.predict(x, batch_size=50, verbose=0).argmax(axis=1)
-    assert np.mean(found == y) > 0.45  # of 100; 0.60 less three standard deviations
+    assert np.mean(found == y) > 0.51  # of 200; 0.60 less two and a half standard deviations

@@ -174,7 +174,6 @@ def test_the_script_writes_a_file_that_loads(script, pixels, tmp_path, monkeypat
     )
     out = tmp_path / "w.npz"
     arguments = f"script --data {tmp_path} --out {out} --epochs 1 --batch 3 --peak 0.001"
-    arguments += " --steps-per-execution 1"  # steps in a loop take twice as long to trace
     monkeypatch.setattr(sys, "argv", arguments.split())
     assert script.main() == 0
     epoch, result = map(json.loads, capsys.readouterr().out.splitlines())

@@ -17,6 +17,14 @@ from cnnlab import cifar10
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+def pytest_collection_modifyitems(items):
+    """Keeps tests with a costly fixture in common on one core: a file's, or a notebook's."""
+    for item in items:
+        notebook = item.callspec.params.get("session") if hasattr(item, "callspec") else None
+        group = notebook.stem if notebook else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """A test that reaches for the network fails at once, as it does on a machine without one."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab import models, optimizers, shapes10
+from cnnlab import shapes10
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def small():
 @pytest.fixture(scope="module")
 def pictures():
     """Enough to train on: what the measurements of difficulty share."""
-    return shapes10.make(4_000, 0, 2_000)
+    return shapes10.make(8_000, 0, 2_000)
 
 
 def test_shapes_types_and_names(small):
@@ -76,11 +76,11 @@ def test_fields_are_distances(name):
 
 
 def ridge_accuracy(x, y, x_test, y_test) -> float:
-    """Test accuracy of linear least squares on one-hot labels, at the better of two penalties."""
+    """Test accuracy of linear least squares on one-hot labels, at the best of three penalties."""
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     x, x_test = (x - mean) / scale, (x_test - mean) / scale
     gram, target = x.T @ x / len(x), x.T @ (np.eye(10, dtype=x.dtype)[y] - 0.1)
-    ridges = [penalty * np.eye(x.shape[1], dtype=x.dtype) for penalty in (0.3, 3)]
+    ridges = [penalty * np.eye(x.shape[1], dtype=x.dtype) for penalty in (0.03, 0.3, 3)]
     scores = [x_test @ np.linalg.solve(gram + ridge, target) for ridge in ridges]
     return max((score.argmax(axis=1) == y_test).mean() for score in scores)
 
@@ -90,8 +90,7 @@ def test_colours_are_no_shortcut(pictures):
 
     def statistics(x):
         x = x.reshape(len(x), -1, 3).astype(np.float32)
-        places = np.linspace(0, x.shape[1] - 1, 11).round().astype(int)
-        deciles = np.sort(x, axis=1)[:, places].swapaxes(0, 1)
+        deciles = np.quantile(x, np.linspace(0, 1, 11), axis=1)
         return np.concatenate([*deciles, x.std(axis=1)], axis=1)
 
     accuracy = ridge_accuracy(
@@ -113,17 +112,28 @@ def test_a_linear_classifier_is_far_from_enough(pictures):
 
 @pytest.mark.slow
 def test_a_small_cnn_learns_and_mirrored_pictures_keep_their_label(pictures):
-    """A small residual network: 70 % at least, 97 % at most."""
+    """The network of TensorFlow's CNN tutorial: 70 % at least, 97 % at most."""
     keras.utils.set_random_seed(0)
-    model = models.resnet(widths=(12, 24, 48))
-    epochs, batch_size = 2, 50
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((32, 32, 3)),
+            layers.Rescaling(1 / 127.5, offset=-1),
+            layers.Conv2D(32, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(64, activation="relu"),
+            layers.Dense(10),
+        ]
+    )
+    epochs, batch_size = 6, 64
     steps = epochs * len(pictures["x_train"]) // batch_size
-    optimizer = optimizers.Muon(optimizers.OneCycle(0.24, steps))
-    optimizer.build(model.trainable_variables)  # else `fit` traces its step twice
     model.compile(
-        optimizer,
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
     )
     model.fit(
         pictures["x_train"], pictures["y_train"], batch_size=batch_size, epochs=epochs, verbose=0

@@ -1,6 +1,6 @@
 """How many pictures a second VGG-16 looks at, and learns from, on this machine.
 
-python tests/benchmarks/vgg16.py [--variants] [--peer]      prints one JSON line
+python tests/benchmarks/vgg16.py [--variants]      prints one JSON line
 
 Feature extraction: uint8 pictures that are on the device already, bfloat16 and XLA on a GPU
 (float32 without XLA on a CPU), batches enqueued one after another and waited for once.
@@ -10,8 +10,7 @@ Every measurement also goes to stderr as a line of its own when it is made.
 
 --variants adds other ways to extract features: whole maps instead of their means, a batch twice as
 large, first kernels padded to 4 or 8 channels, and `predict` as it comes, from host memory.
---peer adds torchvision's VGG-16, channels last and compiled, on bfloat16 input that needs no
-preprocessing.
+For torchvision's VGG-16 see vgg16_torchvision.py.
 """
 
 import argparse
@@ -106,29 +105,6 @@ def tuning(size: int, batch: int, steps: int, device: training.Device) -> Iterat
         yield time.perf_counter() - start
 
 
-def torchvision_extraction(size: int, batch: int, batches: int) -> Iterator[float]:
-    """Seconds of torchvision's VGG-16, as `extraction`."""
-    import torch
-    import torchvision
-
-    model = torchvision.models.vgg16(weights=None).features.eval().cuda()
-    model = torch.compile(model.to(torch.bfloat16, memory_format=torch.channels_last))
-    pictures = torch.rand((batch, 3, size, size), device="cuda", dtype=torch.bfloat16)
-    pictures = pictures.to(memory_format=torch.channels_last)
-
-    def run(count: int) -> float:
-        start = time.perf_counter()
-        with torch.inference_mode():
-            for _ in range(count):
-                model(pictures)
-        torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-    yield run(3)
-    while True:
-        yield run(batches)
-
-
 def noise(count: int, size: int) -> np.ndarray:
     """Pictures, uint8 (count, size, size, 3)."""
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
@@ -152,7 +128,6 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=30 if device.is_gpu else 1)
     parser.add_argument("--repeats", type=int, default=5 if device.is_gpu else 3)
     parser.add_argument("--variants", action="store_true")
-    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--limit", type=float, default=600, help="no more is begun after seconds")
     args = parser.parse_args()
     keras.config.set_dtype_policy(device.precision)
@@ -181,8 +156,6 @@ def main() -> int:
                 features(224), noise(total, 224), batch, jit=jit
             ),
         }
-    if args.peer:
-        todo["torchvision_224"] = lambda: torchvision_extraction(224, batch, args.batches)
     line = {"device": device.name, "precision": device.precision, "xla": jit, "batch": batch}
     line |= {"tensorflow": tf.__version__, "keras": keras.__version__}
     for name, seconds in todo.items():

@@ -38,7 +38,7 @@ STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", 
 OPTIMIZERS = ("adam", "lbfgs")
 INITS = ("content", "noise", "statistics")
 PRECISIONS = ("float32", "mixed_bfloat16")
-STEPS_ON_CPU, STEPS_ON_GPU = 100, 500
+STEPS_ON_CPU, STEPS_ON_GPU = 70, 500
 # XLA saves about half of a GPU's time, but takes this long to compile a size first.
 SECONDS_WORTH_COMPILING = 30.0
 
@@ -84,7 +84,7 @@ def stylize(
         style: How to paint it: one picture or several.
         size: Longer side of the result in pixels, or (height, width): the content is then cropped
             to these proportions.
-        steps: Over all sizes together; None takes 100 on a CPU, 500 on a GPU.
+        steps: Over all sizes together; None takes 70 on a CPU, 500 on a GPU.
         pyramid: Number of sizes, each twice the one before; 1 works at full size only. None starts
             as near to 128 pixels as it can.
         content_weight: Of the content loss; 0 leaves it out.

@@ -53,7 +53,8 @@ def speed(model: keras.Model, args: argparse.Namespace) -> dict:
         def note(progress: style.Progress, clock: list = clock) -> None:
             clock.append((progress.step, progress.seconds))
 
-        result = style.stylize(content, look, callback=note, callback_every=100, **options)
+        every = max(1, args.steps // 5)  # seldom: a GPU waits at each report
+        result = style.stylize(content, look, callback=note, callback_every=every, **options)
         runs.append((result, clock))
         if len(runs) == 1 and training.device().is_gpu:  # without what autotuning tried out
             tf.config.experimental.reset_memory_stats("GPU:0")

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.probe import ends_in_softmax
+from cnnlab.layers import ends_in_softmax
 
 
 class ClassScore(NamedTuple):

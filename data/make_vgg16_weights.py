@@ -27,7 +27,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from cnnlab import packing, training
+from cnnlab import training
+from cnnlab.models import packing
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CONVS = [f"block{b}_conv{c}" for b, w in enumerate(BLOCKS, 1) for c, _ in enumerate(w, 1)]

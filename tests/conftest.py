@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from origins import Origin
 
-from cnnlab import cifar10
+from cnnlab.data import cifar10
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab import models, packing
+from cnnlab import models
+from cnnlab.models import packing
 
 SCRIPT = Path(__file__).parent.parent / "data" / "make_vgg16_weights.py"
 CLASSES = 5

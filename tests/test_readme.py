@@ -59,8 +59,9 @@ def test_the_first_two_bash_blocks_are_one_command_each(number: int, last: str) 
 
 
 def test_the_map_names_every_module_of_the_library() -> None:
-    modules = {path.stem for path in (ROOT / "cnnlab").glob("*.py")} - {"__init__"}
-    assert set(re.findall(r"\(cnnlab/(\w+)\.py\)", README)) == modules
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "cnnlab").rglob("*.py")}
+    modules -= {path for path in modules if path.endswith("__init__.py")}
+    assert set(re.findall(r"\((cnnlab/[\w/]+\.py)\)", README)) == modules
 
 
 @pytest.mark.parametrize(

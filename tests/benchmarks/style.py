@@ -26,7 +26,10 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from cnnlab import images, models, style, style_features, style_losses, style_plan, training
+from cnnlab import images, models, style, training
+from cnnlab.style import features as style_features
+from cnnlab.style import losses as style_losses
+from cnnlab.style import plan as style_plan
 
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
 PAIRS = (("harbour", "marbling"), ("lake", "glass"), ("harbour", "woodcut"))

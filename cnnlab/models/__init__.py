@@ -1,0 +1,21 @@
+"""Networks as plain functions that return a `keras.Model`: from scratch, and pretrained.
+
+Every model takes RGB pixels in 0…255, shape (n, height, width, 3), and scales them inside.
+"""
+
+from cnnlab.models.pretrained import backbone, class_names, vgg16
+from cnnlab.models.scratch import L2Pooling2D, batchnorm_cnn, linear, plain_cnn, resnet, six_views
+from cnnlab.models.weights import find as find_weights
+
+__all__ = [
+    "L2Pooling2D",
+    "backbone",
+    "batchnorm_cnn",
+    "class_names",
+    "find_weights",
+    "linear",
+    "plain_cnn",
+    "resnet",
+    "six_views",
+    "vgg16",
+]

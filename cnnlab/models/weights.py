@@ -1,0 +1,277 @@
+"""Pretrained weights: find them on this disk or download them, make sure that they fit, load them.
+
+ImageNet's are those that Keras publishes (https://keras.io/api/applications/), under the names that
+Keras gives them. Tiny ImageNet's are this repository's own, `data/vgg16_tinyimagenet.npz`.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+
+from cnnlab.models.weight_files import load
+from cnnlab.sources import notice
+from cnnlab.sources.archive import BrokenFileError
+from cnnlab.sources.download import DEFAULT_LIMITS, Limits, Remote, fetch
+from cnnlab.sources.places import home_place, keras_cache, our_places
+
+logger = logging.getLogger(__name__)
+
+TINY_IMAGENET = "vgg16_tinyimagenet.npz"
+# "auto" has something else to offer, so it doesn't wait for hours on a slow line.
+AUTO_LIMITS = Limits(total=10 * 60.0)
+
+
+def _published(network: str, ending: str, size: int, md5: str) -> Remote:
+    name = f"{network}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
+    folder = "https://storage.googleapis.com/tensorflow/keras-applications"
+    return Remote(name, None, size, (f"{folder}/{network}/{name}",), md5=md5)
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture, as Keras builds it.
+
+    Attributes:
+        title: Its name for readers.
+        build: Makes it, as `keras.applications` does.
+        preprocess: Makes its input of pixels in 0…255, RGB.
+        smallest: The smallest side of a picture, in pixels.
+        imagenet: The file with ImageNet's weights, without the layers that classify.
+    """
+
+    title: str
+    build: Callable[..., keras.Model]
+    preprocess: Callable
+    smallest: int
+    imagenet: Remote
+
+
+# Keras publishes MD5s only: https://github.com/keras-team/keras/tree/master/keras/src/applications
+NETWORKS = {
+    "vgg16": Network(
+        "VGG-16",
+        keras.applications.VGG16,
+        keras.applications.vgg16.preprocess_input,
+        32,
+        _published("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc"),
+    ),
+    "vgg19": Network(
+        "VGG-19",
+        keras.applications.VGG19,
+        keras.applications.vgg19.preprocess_input,
+        32,
+        _published("vgg19", "_notop", 80_134_624, "253f8cb515780f3b799900260a226db6"),
+    ),
+    "inception_v3": Network(
+        "Inception V3",
+        keras.applications.InceptionV3,
+        keras.applications.inception_v3.preprocess_input,
+        75,
+        _published("inception_v3", "_notop", 87_910_968, "bcbd6486424b2319ff4ef7d526e38f63"),
+    ),
+}
+VGG16_WITH_TOP = _published("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b")
+IMAGENET_CLASSES = Remote(
+    "imagenet_class_index.json",
+    None,
+    35_363,
+    ("https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",),
+    md5="c2c37ea517e94d9795004a39431a14cb",
+)
+
+
+@dataclass(frozen=True, repr=False)
+class Weights:
+    """Which weights a network has, and where they come from.
+
+    Attributes:
+        network: "vgg16", "vgg19" or "inception_v3".
+        name: "ImageNet", "Tiny ImageNet", a file's name, or "random".
+        source: Where they come from, in words.
+        path: The file; None for random ones.
+        stands_in_for: The name of the weights that were wanted, where these are a substitute.
+    """
+
+    network: str
+    name: str
+    source: str
+    path: Path | None = None
+    stands_in_for: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The name for figures, which says so where these are substitutes."""
+        substitute = f", standing in for {self.stands_in_for}" if self.stands_in_for else ""
+        return f"{NETWORKS[self.network].title} ({self.name}{substitute})"
+
+    def __repr__(self) -> str:
+        lines = [f"Weights: {self.title}", f"source    {self.source}"]
+        if self.stands_in_for:
+            lines.insert(1, f"STAND-IN  these weights are not {self.stands_in_for}'s")
+        return "\n  ".join(lines)
+
+    def _repr_html_(self) -> str:
+        facts = f"<p><b>{html.escape(self.title)}</b><br>source: {html.escape(self.source)}</p>"
+        return self._warning() + facts
+
+    def _warning(self) -> str:
+        if not self.stands_in_for:
+            return ""
+        return notice.box(
+            f"Stand-in weights: {self.name}, not {self.stands_in_for}",
+            "The network has learnt from fewer and smaller pictures; “source” says why.",
+        )
+
+
+def find(
+    network: str = "vgg16",
+    weights: str | Path | Weights | None = "auto",
+    *,
+    include_top: bool = False,
+    offline: bool = False,
+    limits: Limits | None = None,
+) -> Weights:
+    """Finds weights in `$CNNLAB_DATA`, `data/` or Keras's cache, else downloads them.
+
+    A broken file in the first two stops the search, because someone put it there; in Keras's cache
+    it is passed over with a warning.
+
+    Args:
+        network: "vgg16", "vgg19" or "inception_v3".
+        weights: "imagenet": from this disk, else downloaded. "tinyimagenet": VGG-16 as this
+            repository trained it. "auto": ImageNet's if they can be had; else, for VGG-16, Tiny
+            ImageNet's, which then say that they stand in. Anything else: a file with such weights,
+            `.h5` in Keras's layouts or packed `.npz`. None: random. What this function has
+            returned: that.
+        include_top: Whether the layers that classify are wanted too (VGG-16 only). ImageNet's are
+            553 MB and not downloaded for "auto".
+        offline: Whether to do without a download.
+        limits: Time limits of a download. None: patient ones, but for "auto" at most ten minutes,
+            and in any case only seconds to know that there is no network.
+
+    Raises:
+        BrokenFileError: A file on this disk isn't what it should be; the message names the first
+            layer that doesn't fit, if there is one.
+        OSError: The weights are not on this disk and can't be downloaded; the message says what to
+            do by hand.
+        ValueError: There are no such weights, or not for this network.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"Expected one of {', '.join(NETWORKS)}. Received: network={network!r}")
+    if include_top and (network != "vgg16" or weights is None):
+        raise ValueError(
+            "Expected include_top=True with vgg16 and trained weights only. "
+            f"Received: network={network!r}, weights={weights!r}"
+        )
+    if isinstance(weights, Weights):
+        if weights.network != network:
+            raise ValueError(f"Expected weights of {network}. Received: weights={weights.title!r}")
+        return weights
+    if weights is None:
+        return Weights(network, "random", "drawn at random")
+    if weights == "imagenet":
+        return _imagenet(network, include_top, offline, limits or DEFAULT_LIMITS)
+    if weights == "tinyimagenet" and network == "vgg16":
+        return _tiny_imagenet()
+    if weights == "auto":
+        return _auto(network, include_top, offline, limits or AUTO_LIMITS)
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        ours = '"tinyimagenet", ' if network == "vgg16" else ""
+        raise ValueError(
+            f'Expected "auto", "imagenet", {ours}None or a file of weights for {network}. '
+            f"Received: weights={str(weights)!r}, which is no file"
+        )
+    return Weights(network, path.name, f"file {path.name}", path)
+
+
+def _auto(network: str, include_top: bool, offline: bool, limits: Limits) -> Weights:
+    try:
+        return _imagenet(network, include_top, offline or include_top, limits)
+    except (OSError, BrokenFileError) as error:
+        if network != "vgg16":
+            raise
+        why = str(error).splitlines()[0]
+    logger.warning("VGG-16 with weights from Tiny ImageNet, not ImageNet: %s", why)
+    ours = _tiny_imagenet()
+    source = f'{ours.source}, because: {why} weights="imagenet" says what to do by hand.'
+    return replace(ours, source=source, stands_in_for="ImageNet")
+
+
+def _imagenet(network: str, include_top: bool, offline: bool, limits: Limits) -> Weights:
+    wanted = VGG16_WITH_TOP if include_top else NETWORKS[network].imagenet
+    # The file with the layers that classify has all the others too.
+    known = (wanted, VGG16_WITH_TOP) if network == "vgg16" else (wanted,)
+    path, source = official(known, network=network, offline=offline, limits=limits)
+    return Weights(network, "ImageNet", source, path)
+
+
+def _tiny_imagenet() -> Weights:
+    for place in our_places():
+        if (path := place.folder / TINY_IMAGENET).is_file():
+            return Weights("vgg16", "Tiny ImageNet", f"{place.label}{TINY_IMAGENET}", path)
+    raise FileNotFoundError(
+        f"{TINY_IMAGENET} is not on this disk. It ships in the repository's data/: take it from "
+        "there, or make it with data/make_vgg16_weights.py, and put it into "
+        f"{home_place('models').label}"
+    )
+
+
+def official(
+    known: Sequence[Remote],
+    *,
+    network: str | None = None,
+    offline: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Path, str]:
+    """Finds a published file, or downloads it.
+
+    Args:
+        known: Files of which any that is on this disk will do; the first is the one to download.
+        network: What the files should fit, for a better message about one that doesn't.
+        offline: Whether to do without a download.
+        limits: Time limits of the download.
+
+    Returns:
+        The path, and where it was found, in words.
+
+    Raises:
+        BrokenFileError: As `find`.
+        OSError: As `find`.
+    """
+    for place in (*our_places(), keras_cache("models")):
+        for remote in known:
+            path, label = place.folder / remote.name, f"{place.label}{remote.name}"
+            try:
+                if path.is_file():
+                    _check(path, remote, label, network)
+                    return path, label
+            except BrokenFileError as error:
+                if place.ours:
+                    raise
+                logger.warning("Passed over: %s", error)
+    home, wanted = home_place("models"), known[0]
+    if offline:
+        raise FileNotFoundError(
+            f"{wanted.name} is not on this disk, and no download was wanted. Get it from "
+            f"{wanted.origins[0]} ({wanted.size:,} bytes, {wanted.algorithm} {wanted.digest}) and "
+            f"put it into {home.label}"
+        )
+    path = fetch([wanted], home.folder, label=home.label, limits=limits)
+    return path, f"{home.label}{path.name}, just downloaded"
+
+
+def _check(path: Path, remote: Remote, label: str, network: str | None) -> None:
+    """Raise BrokenFileError unless this is the published file."""
+    try:
+        remote.verify(path, label)
+    except BrokenFileError:
+        if network:  # which layer is wrong says more than a digest
+            load(NETWORKS[network].build(include_top=False, weights=None), path, label)
+        raise

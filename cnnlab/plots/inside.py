@@ -1,0 +1,177 @@
+"""Figures that look inside a network: filters, activation maps, heat maps over pictures.
+
+Each has one honest scale, fixed at 0, and says what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_rgba
+
+from cnnlab.plots import canvas
+from cnnlab.plots.pictures import grid
+
+
+def filters(
+    kernels: np.ndarray | Mapping[str, np.ndarray],
+    *,
+    columns: int = 8,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Show first-layer filters as pictures, on one scale around 0 for all of them.
+
+    A weight of 0 is mid-grey; the largest weight of the whole figure, whatever its sign, is full
+    colour. So an untrained and a trained net's filters can be compared side by side.
+
+    Args:
+        kernels: (kh, kw, 3 or 1, filters) weights, or several such arrays by name.
+        columns: filters in a row.
+        title: figure title.
+
+    Raises:
+        ValueError: if the filters don't look at 1 or 3 channels.
+    """
+    panels = kernels if isinstance(kernels, Mapping) else {"": kernels}
+    for array in panels.values():
+        if np.ndim(array) != 4 or np.shape(array)[2] not in (1, 3):
+            raise ValueError(
+                "Expected kernels of shape (kh, kw, 3 or 1, filters), which are colours. "
+                f"Received: shape={np.shape(array)}. Take a layer that reads the picture itself."
+            )
+    heading = 0.25 if any(panels) else 0.0
+    largest = {name: float(np.abs(array).max()) for name, array in panels.items()}
+    peak = max(largest.values()) or 1.0
+    width = min(5.0, canvas.WIDTH / len(panels))
+    rows = max(math.ceil(np.shape(array)[3] / columns) for array in panels.values())
+    figure = canvas.new_figure(
+        (width - 0.1) * rows / columns + 0.25 + heading, title, width=max(5.0, width * len(panels))
+    )
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for ax, (name, array) in zip(axes, panels.items(), strict=True):
+        colors = 127.5 * (1 + np.moveaxis(np.asarray(array, dtype=float), -1, 0) / peak)
+        tiles = canvas.pixels(np.broadcast_to(colors, (*colors.shape[:3], 3)))
+        canvas.show(ax, canvas.mosaic(tiles, columns, fill=255))
+        canvas.head(ax, name)
+        canvas.note(ax, f"weights up to ±{largest[name]:.2g}; grey is 0, full colour ±{peak:.2g}")
+    return figure
+
+
+def activation_maps(
+    maps: Mapping[str, np.ndarray],
+    image: np.ndarray,
+    *,
+    per_layer: int = 8,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Show what a network's layers answer to one picture, a row for each layer.
+
+    White is 0 everywhere. A layer has one scale, from 0 to its largest answer (black), or, where
+    it also gives negative ones, from blue to orange with as much on either side.
+
+    Args:
+        maps: (h, w, channels) for each layer name, from input to output.
+        image: (h, w, 3) the picture that was put in.
+        per_layer: channels shown: those that vary most over the picture.
+        title: figure title.
+    """
+    cell = 6.6 / per_layer
+    figure = canvas.new_figure((len(maps) + 1) * cell + 0.2, title)
+    top, *axes = figure.subplots(len(maps) + 1, 1, squeeze=False)[:, 0]
+    strip = np.full((per_layer, *np.shape(image)), 255, np.uint8)
+    strip[0] = canvas.pixels(image)
+    canvas.show(top, canvas.mosaic(strip, per_layer, fill=255))
+    _name_row(top, "picture", np.shape(image), "")
+    note = (
+        f"White is 0. Each layer's {per_layer} channels that vary most, on the layer's own scale."
+    )
+    top.text(
+        1.15 / per_layer, 0.5, note,
+        transform=top.transAxes, va="center", fontsize=canvas.SMALL_SIZE, color=canvas.MUTED,
+    )  # fmt: skip
+    for ax, (name, answers) in zip(axes, maps.items(), strict=True):
+        answers = np.asarray(answers, dtype=float)
+        chosen = np.argsort(-answers.std(axis=(0, 1)), kind="stable")[:per_layer]
+        strip = np.full((per_layer, *answers.shape[:2]), np.nan)
+        strip[: len(chosen)] = np.moveaxis(answers[..., chosen], -1, 0)
+        peak, signed = float(np.abs(answers).max()), answers.min() < 0
+        cmap, low = (_diverging(), -peak) if signed else (colormaps["gray_r"], 0.0)
+        canvas.show(
+            ax, canvas.mosaic(strip, per_layer, fill=np.nan), cmap=cmap, vmin=low, vmax=peak
+        )
+        _name_row(ax, name, answers.shape, f"{'±' if signed else '0…'}{peak:.2g}")
+    return figure
+
+
+def heatmaps(
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    captions: Sequence[str] | None = None,
+    *,
+    columns: int = 4,
+    signed: bool = False,
+    label: str = "evidence",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Lay heat maps over pictures: transparent where the map is 0, so the picture stays in view.
+
+    All share one scale with a colour bar: 0…1, or, signed, as far below 0 as above it.
+
+    Args:
+        images: pictures, (n, h, w, 3) or a list of (h, w, 3).
+        maps: n arrays (h, w), of the picture's size or coarser, in 0…1 unless `signed`. Zeros
+            show the bare picture.
+        captions: a text above each picture.
+        columns: pictures in a row.
+        signed: for maps with negative values, such as occlusion's.
+        label: what the colour means.
+        title: figure title.
+
+    Raises:
+        ValueError: if there is no picture, or not one map and one caption for each.
+    """
+    if len(maps) != len(images):
+        raise ValueError(
+            "Expected a map for each picture. "
+            f"Received: len(images)={len(images)}, len(maps)={len(maps)}"
+        )
+    figure = grid(images, captions, columns=columns, title=title)
+    peak = max(float(np.abs(heat).max()) for heat in maps) or 1.0
+    norm, veil = Normalize(-peak if signed else 0, peak if signed else 1), _veil(signed=signed)
+    for ax, heat in zip(figure.axes, maps, strict=True):
+        extent = ax.images[0].get_extent()
+        ax.imshow(heat, cmap=veil, norm=norm, extent=extent, interpolation="nearest")
+    shrink = min(1.0, 3.0 / figure.get_figwidth())
+    figure.set_figheight(figure.get_figheight() + 0.6)
+    place = {"location": "bottom", "shrink": shrink, "anchor": (0.0, 1.0)}
+    canvas.color_bar(figure, ScalarMappable(norm, veil), figure.axes, label, **place)
+    return figure
+
+
+def _name_row(ax: Axes, name: str, shape: tuple[int, ...], scale: str) -> None:
+    text = "\n".join(filter(None, (canvas.wrap(name, 1.3), "×".join(map(str, shape)), scale)))
+    style = {"fontsize": canvas.SMALL_SIZE, "color": canvas.MUTED, "labelpad": 6}
+    ax.set_ylabel(text, rotation=0, ha="right", va="center", **style)
+
+
+def _diverging() -> LinearSegmentedColormap:
+    colors = [canvas.BLUE, "white", canvas.VERMILLION]
+    return LinearSegmentedColormap.from_list("blue white vermillion", colors)
+
+
+def _veil(*, signed: bool) -> ListedColormap:
+    """Make colours whose opacity grows with the distance from 0, to lie over a picture."""
+    if signed:
+        position = np.linspace(-1, 1, 255)
+        ends = to_rgba(canvas.BLUE), to_rgba(canvas.VERMILLION)
+        colors = np.array([ends[int(p > 0)] for p in position])
+    else:
+        position = np.linspace(0, 1, 256)
+        colors = colormaps["inferno"](0.25 + 0.75 * position)  # not from black: it hides pictures
+    colors[:, 3] = 0.85 * np.abs(position) ** 0.75
+    return ListedColormap(colors)

@@ -1,0 +1,163 @@
+"""Figures of scores: what is taken for what, class by class, and whether confidence is deserved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+
+from cnnlab.plots import canvas
+
+
+def confusion(
+    matrix: np.ndarray,
+    classes: Sequence[str],
+    *,
+    normalize: bool = False,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw a confusion matrix in which the errors stand out.
+
+    A cell is coloured by its share of the true class: an error in orange, up to the largest one;
+    a right answer (the recall) in pale blue, up to 1. Cells of 0 have no text; from 21 classes on
+    no cell has, and from 31 on names give way to numbers. A class without pictures has a grey row.
+
+    Args:
+        matrix: (k, k) counts, rows = truth, columns = prediction.
+        classes: k names.
+        normalize: write per cent of the row instead of counts.
+        title: figure title.
+
+    Raises:
+        ValueError: if matrix isn't (k, k).
+    """
+    counts, k = np.asarray(matrix), len(classes)
+    if counts.shape != (k, k):
+        raise ValueError(
+            "Expected a matrix with a row and a column for each class. "
+            f"Received: shape={counts.shape}, len(classes)={k}"
+        )
+    totals = counts.sum(axis=1, keepdims=True)
+    share = np.ma.masked_invalid(np.where(totals > 0, counts / np.maximum(totals, 1), np.nan))
+    diagonal = np.eye(k, dtype=bool)
+    errors, recall = np.ma.masked_where(diagonal, share), np.ma.masked_where(~diagonal, share)
+    side = float(np.clip(0.47 * k + 1.1, 3.2, 6.2))
+    figure = canvas.new_figure(side, title, width=side + 1.9)
+    ax = canvas.style_axes(figure.subplots(), xlabel="predicted", ylabel="truth", rules="")
+    ax.set_facecolor(canvas.FAINT)
+    ax.spines[:].set_visible(False)
+    layers = [
+        ax.imshow(cells, cmap=_ramp(color), vmin=0, vmax=top, interpolation="nearest")
+        for cells, color, top in (
+            (errors, canvas.VERMILLION, errors.max() or 1.0),
+            (recall, canvas.PALE_BLUE, 1.0),
+        )
+    ]
+    for layer, label in zip(layers, ("errors, share of the true class", "recall"), strict=True):
+        canvas.percent(canvas.color_bar(figure, layer, ax, label).ax.yaxis)
+    if k <= 30:
+        names = [canvas.shorten(name, 18) for name in classes]
+        ax.set_xticks(range(k), names, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(k), names)
+    if k <= 20:
+        size = min(canvas.SMALL_SIZE, 72 * (side - 1.1) / k / 2.5)  # points: 3 digits in a cell
+        for i, j in np.argwhere(counts > 0):
+            layer = layers[int(i == j)]
+            text = f"{100 * share[i, j]:.0f}" if normalize else f"{counts[i, j]:,}"
+            color = canvas.ink_on(layer.cmap(layer.norm(share[i, j])))
+            ax.text(j, i, text, ha="center", va="center", fontsize=size, color=color)
+    return figure
+
+
+def reliability(
+    calibrations: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, float]],
+    *,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw how often models are right against how sure they are, over histograms of confidence.
+
+    A dot below the diagonal is overconfidence. The thin line is its gap, the pale bar its 95 %
+    interval: a gap that the bar covers may be chance.
+
+    Args:
+        calibrations: by model name, (confidence, accuracy, count, error): the mean confidence,
+            the accuracy and the number of pictures of each bin of equal width over 0…1 (of an
+            empty bin the first two aren't read), and the expected calibration error.
+        title: figure title.
+    """
+    n = len(calibrations)
+    figure = canvas.new_figure(3.9, title, width=min(canvas.WIDTH, 1.0 + 3.6 * n))
+    axes = figure.subplots(2, n, squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1])
+    for (top, bottom), (name, calibration) in zip(axes.T, calibrations.items(), strict=True):
+        confidence, accuracy, count, error = calibration
+        used = np.asarray(count) > 0
+        confidence, accuracy = np.asarray(confidence)[used], np.asarray(accuracy)[used]
+        top.plot([0, 1], [0, 1], color=canvas.RULE, linewidth=1, zorder=1)
+        low, high = interval(accuracy, np.asarray(count)[used])
+        top.vlines(confidence, low, high, color=canvas.PALE_BLUE, linewidth=6)
+        top.vlines(confidence, confidence, accuracy, color=canvas.VERMILLION, linewidth=1.5)
+        top.plot(confidence, accuracy, "o", color=canvas.BLUE, markersize=5, clip_on=False)
+        centres = (np.arange(len(count)) + 0.5) / len(count)
+        share = np.asarray(count) / max(1, np.sum(count))
+        bottom.bar(centres, share, width=0.9 / len(count), color=canvas.RULE)
+        canvas.head(top, f"{name}\ncalibration error {100 * error:.1f} points".strip())
+        canvas.style_axes(top)
+        canvas.style_axes(bottom, xlabel="confidence")
+        top.set(xlim=(0, 1), ylim=(0, 1))
+        for axis in (top.yaxis, bottom.yaxis, bottom.xaxis):
+            canvas.percent(axis)
+    for ax, label in zip(axes[:, 0], ("accuracy", "pictures"), strict=True):
+        ax.set_ylabel(label, fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
+    return figure
+
+
+def per_class(
+    names: Sequence[str],
+    precision: Sequence[float],
+    recall: Sequence[float],
+    *,
+    limit: int = 30,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw precision and recall of each class as two dots on a line, best recall first.
+
+    Args:
+        names: k classes.
+        precision: k values in 0…1; nan (never predicted) has no dot.
+        recall: k values in 0…1; nan (no pictures) has no dot and comes last.
+        limit: rows; of more classes those with the lowest recall are shown.
+        title: figure title.
+    """
+    precision, recall = np.asarray(precision, dtype=float), np.asarray(recall, dtype=float)
+    order = np.argsort(-recall, kind="stable")[-limit:]
+    rows = np.arange(len(order))
+    figure = canvas.new_figure(0.25 * len(order) + 0.7, title)
+    ax = canvas.style_axes(figure.subplots(), rules="x")
+    ax.hlines(rows, precision[order], recall[order], color=canvas.RULE, linewidth=2)
+    for values, name, color in (
+        (precision, "precision", canvas.VERMILLION),
+        (recall, "recall", canvas.BLUE),
+    ):
+        ax.plot(values[order], rows, "o", color=color, markersize=6.5, label=name)
+    canvas.name_rows(ax, [canvas.shorten(names[i], 36) for i in order])
+    canvas.percent(ax.xaxis)
+    ax.legend(
+        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False,
+        fontsize=canvas.TEXT_SIZE, labelcolor=canvas.INK, handletextpad=0.0, borderpad=0.0,
+    )  # fmt: skip
+    return figure
+
+
+def interval(
+    share: np.ndarray | float, n: np.ndarray | int
+) -> tuple[np.ndarray | float, np.ndarray | float]:
+    """Wilson's 95 % interval of a share of n (right near 0 and 1, where p ± 1.96 σ fails)."""
+    z2 = 1.96**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
+    return centre - half, centre + half
+
+
+def _ramp(color: str) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list(f"white to {color}", ["white", color])

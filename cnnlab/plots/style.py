@@ -1,0 +1,210 @@
+"""Figures of painted pictures, and of how a network's features judge them.
+
+Pictures are RGB, (h, w, 3), uint8 or float in 0…255. Painted pictures are all fine detail, so a
+notebook keeps these figures as JPEG, which takes a quarter of PNG's bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from cnnlab.plots import canvas
+
+LARGEST_CELL = 2.7  # inches
+JPEG = {"format": "JPEG", "quality": 82, "optimize": True}
+
+
+class Painting(canvas.Figure):
+    """A figure that a notebook shows, and keeps, as JPEG."""
+
+    _repr_png_ = None
+
+    def _repr_jpeg_(self) -> bytes:
+        drawn, small = io.BytesIO(), io.BytesIO()
+        self.savefig(drawn, format="png", dpi=self.dpi, facecolor=self.get_facecolor())
+        Image.open(drawn).convert("RGB").save(small, **JPEG)
+        return small.getvalue()
+
+
+def board(
+    rows: Mapping[str, Sequence[np.ndarray | None]],
+    headings: Sequence[str] = (),
+    *,
+    notes: Mapping[str, Sequence[str]] | None = None,
+    title: str | None = None,
+) -> Painting:
+    """Show a table of pictures, of any sizes and proportions, as large as the page allows.
+
+    Args:
+        rows: pictures by the row's name ("" for none); None leaves a place white.
+        headings: a text above each column.
+        notes: a text below each picture, by the row's name.
+        title: figure title.
+
+    Raises:
+        ValueError: if there is no picture, or rows, headings and notes are not of one length.
+    """
+    columns = len(headings) or max(map(len, rows.values()), default=0)
+    notes = {} if notes is None else notes
+    counts = {f"row {n!r}": len(v) for n, v in rows.items()}
+    counts |= {f"notes of {n!r}": len(v) for n, v in notes.items()}
+    if not columns or set(counts.values()) != {columns} or not notes.keys() <= rows.keys():
+        raise ValueError(
+            f"Expected rows of {columns or 'at least one'} pictures, and notes, if any, of as many "
+            f"texts under the names of rows. Received: {counts}, {len(headings)} headings"
+        )
+    letter = 0.62 * canvas.TEXT_SIZE / 72  # inches, as `canvas.wrap` counts
+    names = min(1.0, letter * max(map(len, rows), default=0))  # room for the rows' names
+    cell = min(LARGEST_CELL, (canvas.WIDTH - names) / columns - 0.08)
+    texts = {n: [canvas.wrap(text, cell) for text in notes.get(n, [""] * columns)] for n in rows}
+    heights = [
+        cell * max((p.shape[0] / p.shape[1] for p in pictures if p is not None), default=0.1)
+        + 0.17 * max(text.count("\n") + bool(text) for text in texts[name])
+        + 0.08
+        for name, pictures in rows.items()
+    ]
+    above = [canvas.wrap(text, cell) for text in headings] or [""] * columns
+    top = 0.17 * max(text.count("\n") + bool(text) for text in above)
+    width = max(4.0, names + columns * (cell + 0.08))
+    figure = canvas.new_figure(sum(heights) + top, title, width=width, kind=Painting)
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for ax, picture, text in zip(line, pictures, texts[name], strict=True):
+            if picture is None:
+                ax.set_axis_off()
+            else:
+                _paint(ax, picture)
+                canvas.note(ax, text)
+        style = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 4, "color": canvas.INK}
+        line[0].set_ylabel(canvas.wrap(name, 1.0), fontsize=canvas.TEXT_SIZE, **style)
+    for ax, text in zip(axes[0], above, strict=True):
+        ax.set_title(text, loc="left", fontsize=canvas.SMALL_SIZE, color=canvas.INK, pad=3)
+    return figure
+
+
+def progress(
+    image: np.ndarray,
+    history: Mapping[str, Sequence[float]],
+    *,
+    steps: Sequence[int] | None = None,
+    title: str | None = None,
+) -> Painting:
+    """Show a picture in the making beside the losses that pull at it, on a logarithmic scale.
+
+    The figure has the same size at each step, so it can be updated in place.
+
+    Args:
+        image: the picture so far.
+        history: (n,) by the term's name; a term that is 0 throughout is left out.
+        steps: (n,) the steps at which the values were taken; None counts them from 1.
+        title: figure title.
+    """
+    figure = canvas.new_figure(3.3, title, kind=Painting)
+    left, ax = figure.subplots(1, 2, width_ratios=[1, 1.15])
+    _paint(left, image)
+    canvas.style_axes(ax, xlabel="steps").set_yscale("log")
+    ends = []
+    for (name, values), color in zip(history.items(), canvas.SERIES, strict=False):
+        values = np.asarray(values, dtype=float)
+        shown = np.where(values > 0, values, np.nan)
+        x = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)
+        if np.isfinite(shown).any():
+            canvas.draw_line(ax, x, shown, color)
+            ends += canvas.line_end(x, shown, name, color)
+    canvas.head(ax, "losses")
+    canvas.label_ends(ax, ends)
+    return figure
+
+
+def gram(features: np.ndarray, pair: tuple[int, int], *, title: str | None = None) -> canvas.Figure:
+    """Draw how one number of a Gram matrix is made: two maps, multiplied place by place, averaged.
+
+    Args:
+        features: (h, w, channels) what a layer answered.
+        pair: the two channels.
+        title: figure title.
+
+    Raises:
+        ValueError: if there is no such channel.
+    """
+    features, (i, j) = np.asarray(features, dtype=float), pair
+    h, w, channels = features.shape
+    if not (0 <= i < channels and 0 <= j < channels):
+        raise ValueError(f"Expected two channels in 0…{channels - 1}. Received: pair={pair}")
+    matrix = np.einsum("hwi,hwj->ij", features, features) / (h * w)
+    product = features[..., i] * features[..., j]
+    figure = canvas.new_figure(1.85 * h / w + 0.35, title)
+    axes = figure.subplots(1, 4)
+    panels = {f"map {i}": features[..., i], f"×  map {j}": features[..., j], "=  product": product}
+    for ax, (name, values) in zip(axes, panels.items(), strict=False):
+        _heat(ax, values)
+        canvas.head(ax, name)
+    canvas.note(axes[2], f"mean over all places: {product.mean():.3g}")
+    _heat(axes[3], matrix)
+    canvas.head(axes[3], f"all {channels} × {channels} pairs")
+    canvas.note(axes[3], f"ringed: {i} with {j}, {matrix[i, j]:.3g}")
+    side = max(1.0, channels / 12)
+    frame = {"fill": False, "ec": canvas.VERMILLION, "lw": 1.6}
+    axes[3].add_patch(Rectangle((j - side / 2, i - side / 2), side, side, **frame))
+    return figure
+
+
+def close_ups(
+    image: np.ndarray,
+    corners: Sequence[tuple[int, int]],
+    *,
+    side: int = 200,
+    title: str | None = None,
+) -> Painting:
+    """Show a large picture whole, and beside it places of it, about pixel by pixel.
+
+    Args:
+        image: the picture.
+        corners: row and column of the first pixel of each place, one or more.
+        side: pixels of a place, down and across.
+        title: figure title.
+
+    Raises:
+        ValueError: if a place isn't inside the picture.
+    """
+    image = canvas.pixels(image)
+    h, w = image.shape[:2]
+    for row, column in corners:
+        if min(row, column) < 0 or row + side > h or column + side > w:
+            raise ValueError(
+                f"Expected places of {side} pixels inside the picture of {h} × {w}. "
+                f"Received: corners={list(corners)}"
+            )
+    width = 8.3 / (1 + h / w / len(corners))  # of the whole, so that the places stack as high
+    figure = canvas.new_figure(width * h / w + 0.3, title, kind=Painting)
+    whole, *places = figure.subplot_mosaic(
+        [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[width, 8.3 - width]
+    ).values()
+    _paint(whole, image)
+    canvas.note(whole, f"all {w} × {h} pixels")
+    for ax, (row, column) in zip(places, corners, strict=True):
+        _paint(ax, image[row : row + side, column : column + side])
+        corner = (column - 0.5, row - 0.5)
+        whole.add_patch(Rectangle(corner, side, side, fill=False, ec="white", lw=1.4))
+    canvas.note(places[-1], f"the framed places, {side} px")
+    return figure
+
+
+def _paint(ax: Axes, picture: np.ndarray) -> None:
+    """Draw a picture, smoothed where it is shrunk: decimated brush strokes would glitter."""
+    canvas.show(ax, canvas.pixels(picture))
+    ax.images[0].set_interpolation("antialiased")
+
+
+def _heat(ax: Axes, values: np.ndarray) -> None:
+    """Draw numbers from 0 up as a map from white to black."""
+    peak = float(values.max()) or 1.0
+    canvas.show(ax, values, cmap=colormaps["gray_r"], vmin=0.0, vmax=peak)
+    ax.spines[:].set(visible=True, color=canvas.RULE)

@@ -1,0 +1,257 @@
+"""Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
+
+Those of training are defined here, of scores in `score_plots`, of pictures and predictions in
+`picture_plots`, of a network's inside in `inside_plots`, of painted pictures in `style_plots`; all
+have their names here too, so a reader needs ``plots.`` alone. They draw what they are given and
+change no argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from cnnlab.plots import canvas
+from cnnlab.plots.scores import interval
+
+
+class Run(Protocol):
+    """What is read of a training run."""
+
+    name: str
+    settings: Mapping[str, object]
+    history: Mapping[str, Sequence[float]]  # "loss", "val_loss", …: one value an epoch
+    seconds: float
+    test_accuracy: float | None
+
+
+def learning_curves(
+    runs: Iterable[Run],
+    *,
+    metrics: Sequence[str] = ("loss", "accuracy"),
+    x: str = "epochs",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw training (dotted) and validation (solid) curves of up to 8 runs.
+
+    A training value is a mean over its epoch, so it stands in the epoch's middle; a validation
+    value stands at its end. Runs of one name are told apart by the settings that differ.
+
+    Args:
+        runs: runs; those that didn't finish an epoch are left out.
+        metrics: keys of their histories, a panel for each, with "val_" + key where it exists.
+        x: "epochs", or "seconds" (a run's seconds shared equally among its epochs).
+        title: figure title.
+
+    Raises:
+        ValueError: if no run has an epoch of any of the metrics, or `x` is neither.
+    """
+    _one_of(("epochs", "seconds"), x=x)
+    runs = [run for run in runs if any(_values(run, metric).size for metric in metrics)]
+    _some(runs, f"an epoch of {' or '.join(metrics)}")
+    names = _run_names(runs)
+    figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(names)) + 0.7), title)
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for ax, metric in zip(panels, metrics, strict=True):
+        canvas.style_axes(ax, xlabel=x)
+        ends = []
+        for i, (run, name) in enumerate(zip(runs, names, strict=True)):
+            color = canvas.SERIES[i % len(canvas.SERIES)]
+            train, val = _values(run, metric), _values(run, f"val_{metric}")
+            step = 1.0 if x == "epochs" else run.seconds / max(1, train.size, val.size)
+            middles = step * (np.arange(train.size) + 0.5)
+            finishes = step * (np.arange(val.size) + 1)
+            canvas.draw_line(ax, middles, train, color, linewidth=1.2, linestyle=":", mfc="white")
+            canvas.draw_line(ax, finishes, val, color)
+            ends += canvas.line_end(finishes, val, name, color) or canvas.line_end(
+                middles, train, name, color
+            )
+        ax.set_xlim(left=0)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=x == "epochs"))
+        if metric.endswith("accuracy"):
+            canvas.percent(ax.yaxis)
+        canvas.head(ax, metric)
+    key = {"fontsize": canvas.SMALL_SIZE, "color": canvas.MUTED}
+    panels[0].set_title("⋯○ training   —● validation", loc="right", **key)
+    canvas.label_ends(panels[-1], ends)
+    return figure
+
+
+def ladder(
+    runs: Iterable[Run],
+    *,
+    metric: str = "test_accuracy",
+    pictures: int | None = None,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw what each rung of a ladder of models bought (accuracy) and cost (seconds).
+
+    Runs that differ in nothing but the setting "seed" share a rung: a dot for their mean, a tick
+    under it for each. The pale bar is the 95 % interval of the mean, from the choice of the
+    pictures; the ticks show what chance in training adds.
+
+    Args:
+        runs: runs, the lowest rung first; those that weren't scored are left out.
+        metric: "test_accuracy", or "val_accuracy" (of the last epoch).
+        pictures: how many were scored, for the intervals; None draws none.
+        title: figure title.
+
+    Raises:
+        ValueError: if no run was scored, or `metric` is neither.
+    """
+    _one_of(("test_accuracy", "val_accuracy"), metric=metric)
+    rungs: dict[tuple, list[Run]] = {}
+    for run in runs:
+        if _score(run, metric) is not None:
+            settings = {key: repr(v) for key, v in run.settings.items() if key != "seed"}
+            rungs.setdefault((run.name, *sorted(settings.items())), []).append(run)
+    metric_name = metric.replace("val_", "validation ").replace("_", " ")
+    _some(rungs, f"a {metric_name}")
+    figure = canvas.new_figure(0.42 * len(rungs) + 0.6, title)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.6, 1])
+    before = None
+    for row, group in enumerate(rungs.values()):
+        scores = np.array([_score(run, metric) for run in group])
+        _draw_rung(left, row, scores, before, pictures)
+        before = float(scores.mean())
+        seconds = float(np.mean([run.seconds for run in group]))
+        right.barh(row, seconds, height=0.4, color=canvas.RULE)
+        _beside(right, _duration(seconds), (seconds, row), 4)
+    names = _run_names([group[0] for group in rungs.values()], ignore="seed")
+    wrapped = [canvas.wrap(canvas.shorten(name, 66), 2.6) for name in names]
+    canvas.name_rows(canvas.style_axes(left, rules="x"), wrapped)
+    left.margins(x=0.2)
+    left.set_xticks([tick for tick in left.get_xticks()[1:-1] if tick <= 1])
+    canvas.percent(left.xaxis)
+    canvas.head(left, metric_name)
+    right.set_axis_off()
+    right.margins(x=0.4)
+    canvas.head(right, "training time")
+    return figure
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw named series, each named at the end of its line where there are several.
+
+    Args:
+        series: (x, y) by name, each (n,).
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        title: figure title.
+    """
+    figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
+    ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
+    ax.set(xscale=xscale, yscale=yscale)
+    ends = []
+    for i, (name, (x, y)) in enumerate(series.items()):
+        color = canvas.SERIES[i % len(canvas.SERIES)]
+        canvas.draw_line(ax, x, y, color)
+        ends += canvas.line_end(x, y, name, color)
+    if len(series) > 1:
+        canvas.label_ends(ax, ends)
+    return figure
+
+
+def schedule(
+    rates: Mapping[str, Sequence[float]],
+    *,
+    steps_per_epoch: int | None = None,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw learning rates over training.
+
+    Args:
+        rates: by name, (steps,) the learning rate of each step.
+        steps_per_epoch: counts the x axis in epochs instead of steps.
+        title: figure title.
+    """
+    unit = steps_per_epoch or 1
+    series = {name: (np.arange(len(values)) / unit, values) for name, values in rates.items()}
+    xlabel = "epochs" if steps_per_epoch else "steps"
+    return lines(series, xlabel=xlabel, ylabel="learning rate", title=title)
+
+
+def _one_of(valid: tuple[str, ...], **named: str) -> None:
+    for name, value in named.items():
+        if value not in valid:
+            raise ValueError(f"Expected {name} to be one of {valid}. Received: {name}={value!r}")
+
+
+def _some(runs: Sequence[Run] | Mapping, need: str) -> None:
+    if not runs:
+        raise ValueError(f"Expected at least one run with {need}. Received: none. Train one first.")
+
+
+def _values(run: Run, key: str) -> np.ndarray:
+    return np.asarray(run.history.get(key, ()), dtype=float)
+
+
+def _score(run: Run, metric: str) -> float | None:
+    if metric == "test_accuracy":
+        return run.test_accuracy
+    values = _values(run, metric)
+    return float(values[-1]) if values.size else None
+
+
+def _run_names(runs: Sequence[Run], *, ignore: str | None = None) -> list[str]:
+    """Name runs, adding to equal names the settings that differ, and a count where none does."""
+    names = []
+    for run in runs:
+        twins = [other.settings for other in runs if other.name == run.name]
+        keys = dict.fromkeys(key for settings in twins for key in settings if key != ignore)
+        differ = [key for key in keys if len({repr(twin.get(key)) for twin in twins}) > 1]
+        shown = (f"{key}={_short(run.settings[key])}" for key in differ if key in run.settings)
+        names.append(" ".join([run.name, *shown]))
+    earlier = [names[:i].count(name) for i, name in enumerate(names)]
+    return [f"{name} #{n + 1}" if n else name for name, n in zip(names, earlier, strict=True)]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def _draw_rung(
+    ax: Axes, row: int, scores: np.ndarray, before: float | None, pictures: int | None
+) -> None:
+    """Draw one rung: the step up from the mean of the one before, interval, mean and scores."""
+    mean = float(scores.mean())
+    low, high = interval(mean, pictures) if pictures else (mean, mean)
+    ax.plot([low, high], [row, row], color=canvas.PALE_BLUE, linewidth=9, solid_capstyle="butt")
+    text, down = f"{mean:.1%}", before is not None and mean < before
+    if before is not None:
+        step = [before, before, mean]
+        ax.plot(step, [row - 1, row, row], color=canvas.RULE, linewidth=1, zorder=1)
+        text = f"{text}  {100 * (mean - before):+.1f}".replace("-", "−")
+    ax.plot([mean], [row], "o", color=canvas.BLUE, markersize=6)
+    if scores.size > 1:
+        ax.plot(scores, np.full(scores.size, row + 0.3), "|", color=canvas.INK, markersize=6)
+    _beside(ax, text, (low if down else high, row), -7 if down else 7)  # off the step's line
+
+
+def _beside(ax: Axes, text: str, point: tuple[float, float], points: float) -> None:
+    """Write a text so many points to the right, or to the left, of a point of the data."""
+    ax.annotate(
+        text, point, (points, 0), textcoords="offset points", ha="left" if points > 0 else "right",
+        va="center", fontsize=canvas.SMALL_SIZE, color=canvas.INK,
+    )  # fmt: skip

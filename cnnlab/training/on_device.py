@@ -1,0 +1,235 @@
+"""What goes around Keras's `compile` and `fit`: device, augmentation; `optimizers`' names too.
+
+Keras trains; nothing here hides it. `on_device` puts a look-up of pictures by row number and an
+augmentation in front of a model, so that `fit` hands out row numbers instead of pictures and all
+else happens inside the compiled step.
+"""
+
+import datetime
+import os
+import platform
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from cnnlab import layers as probe
+from cnnlab.data import ImageSet
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a model will run on, and the settings that suit it.
+
+    Attributes:
+        name: The GPU's name, or the processor's kind and number of cores.
+        is_gpu: Whether it is a GPU.
+        precision: The dtype policy for it: `"mixed_bfloat16"`, `"mixed_float16"` or `"float32"`.
+        jit_compile: Whether to compile with XLA: about twice as fast on a GPU, half as fast on a
+            CPU (TensorFlow 2.21).
+    """
+
+    name: str
+    is_gpu: bool
+    precision: str
+    jit_compile: bool
+
+
+def device() -> Device:
+    """Finds the machine's first GPU, else its CPU.
+
+    GPU memory is then taken as it is needed, so that several notebooks can be open at once.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        name = f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+        return Device(name, is_gpu=False, precision="float32", jit_compile=False)
+    try:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:  # Only possible before the GPU's first use: the cell is being rerun.
+        pass
+    details = tf.config.experimental.get_device_details(gpus[0])
+    nvidia_generation, _ = details.get("compute_capability", (0, 0))
+    precision = "float32"
+    if nvidia_generation >= 8:
+        precision = "mixed_bfloat16"
+    elif nvidia_generation == 7:
+        precision = "mixed_float16"
+    name = details.get("device_name", gpus[0].name)
+    return Device(name, is_gpu=True, precision=precision, jit_compile=nvidia_generation > 0)
+
+
+@dataclass(frozen=True)
+class DevicePictures:
+    """The training and validation pictures as one table in the device's memory.
+
+    Attributes:
+        table: uint8 tensor (n, height, width, 3): the training pictures, then the validation
+            pictures.
+        train_rows: int32, the table's rows that hold the training pictures.
+        val_rows: int32, the rows that hold the validation pictures.
+    """
+
+    table: tf.Tensor
+    train_rows: np.ndarray
+    val_rows: np.ndarray
+
+
+def to_device(images: ImageSet) -> DevicePictures:
+    """Moves the training and validation pictures to the device once, for every model to train from.
+
+    CIFAR-10 takes 150 MB there. A set that doesn't fit raises TensorFlow's ResourceExhaustedError:
+    train such a set from `data.stream` instead.
+    """
+    table = tf.constant(np.concatenate([images.x_train, images.x_val]))
+    rows = np.arange(len(table), dtype=np.int32)
+    return DevicePictures(table, *np.split(rows, [len(images.x_train)]))
+
+
+def on_device(
+    model: keras.Model,
+    pictures: DevicePictures,
+    augment: keras.layers.Layer | None = None,
+    *,
+    mirror: bool = False,
+) -> keras.Model:
+    """A model that takes row numbers of `pictures` and returns what `model` says of them.
+
+    It shares its weights with `model`: train this one, then use and save that one.
+
+    Args:
+        model: Takes pixels, returns logits.
+        pictures: From `to_device`.
+        augment: Applied to the pictures in training only, such as `Augment()`.
+        mirror: Whether to show each picture mirrored at every second visit in training, from a
+            random start. Two epochs then hold every picture both ways, where `Augment`'s random
+            flips show half of them twice the same way.
+
+    Source of the alternating flip: K. Jordan 2024, https://arxiv.org/abs/2404.00498.
+    """
+    rows = keras.Input((), dtype="int32", name="rows")
+    x = _LookUp(pictures.table, mirror=mirror, name="look_up")(rows)
+    if augment is not None:
+        x = augment(x)
+    return keras.Model(rows, model(x), name=f"{model.name}_on_device")
+
+
+def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarray]) -> None:
+    """Puts a compiled trainer back to before its first step and keeps what was compiled.
+
+    Compiling takes longer than many an epoch, so several seeds or settings had better share it.
+    The optimizer forgets its momenta and counts from 0, keeping its learning rate; the random
+    numbers of augmentation and dropout start anew, from `keras.utils.set_random_seed`.
+
+    Args:
+        trainer: Compiled, such as `on_device` makes; its `fit` may have run.
+        model: The model inside that is to start over.
+        weights: Its weights to start from, as `get_weights` of an equal model gives them.
+    """
+    model.set_weights(weights)
+    for variable in trainer.optimizer.variables:
+        if not variable.path.endswith("learning_rate"):
+            variable.assign(ops.zeros_like(variable))
+    for layer in probe.leaves(trainer):
+        if generator := getattr(layer, "seed_generator", None):
+            generator.state.assign(keras.random.SeedGenerator().state)
+        if isinstance(layer, _LookUp):
+            layer.start_over()
+
+
+class _LookUp(keras.layers.Layer):
+    """Row numbers (n,) to float32 pictures (n, height, width, 3)."""
+
+    def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.table, self.mirror = table, mirror
+        if mirror:
+            self.mirrored = self.add_weight(
+                shape=(len(table),), dtype="float32", trainable=False, name="mirrored"
+            )
+            self.start_over()
+
+    def start_over(self) -> None:
+        if self.mirror:
+            coins = keras.random.randint(self.mirrored.shape, 0, 2)
+            self.mirrored.assign(ops.cast(coins, "float32"))
+
+    def call(self, rows, training=False):
+        x = tf.cast(tf.gather(self.table, rows), "float32")
+        if not (self.mirror and training):
+            return x
+        mirrored = ops.take(self.mirrored, rows)
+        self.mirrored.assign(ops.scatter_update(self.mirrored, rows[:, None], 1 - mirrored))
+        return ops.where(mirrored[:, None, None, None] == 1, ops.flip(x, axis=2), x)
+
+
+class Augment(keras.layers.Layer):
+    """Random crops of the padded picture, horizontal flips and cutout, in training only.
+
+    Crop and flip together are one question for each output pixel, "which input pixel do I copy?",
+    so they are two look-ups, one of rows and one of columns; padding by reflection is part of the
+    answer.
+
+    Args:
+        crop: Largest shift in pixels, up, down, left and right (the padding of pad-and-crop).
+        flip: Whether to mirror half of the pictures.
+        cutout: Side in pixels of the grey square laid over a random place, 0 for none.
+        seed: The same seed gives the same sequence of augmentations.
+
+    Source: He et al. 2015 (crops and flips), https://arxiv.org/abs/1512.03385; DeVries and Taylor
+    2017 (cutout), https://arxiv.org/abs/1708.04552. There the padding is black; reflection leaves
+    no edges to learn.
+    """
+
+    def __init__(
+        self, *, crop: int = 4, flip: bool = True, cutout: int = 0, seed: int = 0, **kwargs
+    ):
+        super().__init__(dtype="float32", **kwargs)
+        self.crop, self.flip, self.cutout = crop, flip, cutout
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, pictures, training=False):
+        """Takes and returns float32 (n, height, width, channels) in 0…255."""
+        if not training:
+            return pictures
+        n, height, width = ops.shape(pictures)[0], pictures.shape[1], pictures.shape[2]
+        rows = _reflect(ops.arange(height) + self._draw(n, -self.crop, self.crop), height)
+        columns = _reflect(ops.arange(width) + self._draw(n, -self.crop, self.crop), width)
+        if self.flip:
+            columns = ops.where(self._draw(n, 0, 1) == 1, width - 1 - columns, columns)
+        x = tf.gather(pictures, rows, axis=1, batch_dims=1)
+        x = tf.gather(x, columns, axis=2, batch_dims=1)
+        if self.cutout:
+            hidden_rows = self._hidden(n, height)[:, :, None, None]
+            hidden_columns = self._hidden(n, width)[:, None, :, None]
+            x = ops.where(ops.logical_and(hidden_rows, hidden_columns), 127.5, x)
+        return x
+
+    def _draw(self, n, low: int, high: int):
+        """A random integer in low…high for each picture, shape (n, 1)."""
+        return keras.random.randint((n, 1), low, high + 1, seed=self.seed_generator)
+
+    def _hidden(self, n, side: int):
+        """Which rows (or columns) of each picture cutout hides: bool (n, side)."""
+        start = self._draw(n, 0, side - self.cutout)
+        place = ops.arange(side)
+        return ops.logical_and(place >= start, place < start + self.cutout)
+
+
+def _reflect(index, side: int):
+    """Folds indices that run over the edge back inside, as in a mirror on the last pixel."""
+    index = ops.abs(index)
+    return ops.minimum(index, 2 * (side - 1) - index)
+
+
+def environment() -> dict[str, str]:
+    """Versions, device and date, for the last cell of a notebook."""
+    return {
+        "python": platform.python_version(),
+        **{m.__name__: m.__version__ for m in (tf, keras, np)},
+        "device": device().name,
+        "date": datetime.date.today().isoformat(),
+    }

@@ -1,0 +1,176 @@
+"""What a pretrained network says of pictures, computed once and kept on disk, and probes on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import uuid
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+from tqdm import tqdm
+
+from cnnlab.transfer.classifiers import enlarge
+
+
+def extract(
+    backbone: keras.Model,
+    pictures: np.ndarray,
+    names: Sequence[str],
+    *,
+    size: int | None = None,
+    grid: int = 1,
+    cache: str | Path | None = None,
+    batch_size: int = 250,
+) -> dict[str, np.ndarray]:
+    """The channels of some layers, each averaged over the picture or over parts of it.
+
+    With a cache the work is done once for the same weights, layers, size and pictures, whatever
+    their names: its files are named by a hash of all of these. They are written whole or not at
+    all, and one that can't be read is made anew.
+
+    Args:
+        backbone: A functional model that takes pixels of any size.
+        pictures: uint8 or float32 (n, h, w, 3) in 0…255.
+        names: Layers that give maps, such as "block5_pool".
+        size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
+        grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
+            where; a remainder at the right and the bottom is left out.
+        cache: A folder, made if it isn't there; None keeps nothing.
+        batch_size: Pictures at a time; changes memory and speed, not the result.
+
+    Returns:
+        Name -> float32 (n, grid · grid · channels).
+
+    Raises:
+        ValueError: No pictures, no such layer, or maps with fewer places than the grid.
+    """
+    if len(pictures) == 0:
+        raise ValueError("Expected at least one picture. Received: len(pictures)=0")
+    model = _averaging(backbone, names, pictures.shape[1:], size, grid)
+    if cache is None:
+        return _run(model, pictures, batch_size)
+    path = (
+        Path(cache).expanduser()
+        / f"{_fingerprint(backbone, pictures, (tuple(names), size, grid))}.npz"
+    )
+    found = _read(path)
+    if found is None:
+        found = _run(model, pictures, batch_size)
+        _write(path, found)
+    return found
+
+
+def probes(
+    features: Mapping[str, np.ndarray], num_classes: int, *, hidden: int = 0, dropout: float = 0.0
+) -> keras.Model:
+    """One classifier on each kind of features, to be trained together, none seeing another's.
+
+    Without hidden units each is a linear probe (Alain and Bengio 2016,
+    https://arxiv.org/abs/1610.01644): what it gets right could be read off the features by adding
+    them up. Features are brought to mean 0 and spread 1 by statistics of those given here.
+
+    Args:
+        features: Name -> float (n, channels), of training pictures.
+        num_classes: Number of logits.
+        hidden: Units of a hidden layer with ReLU; 0 for none.
+        dropout: Share of the hidden units silenced in training, 0…1.
+
+    Returns:
+        A model from a dictionary of features to one of float32 logits (n, num_classes), each
+        under its features' name: compile it with one loss for all of them.
+    """
+    inputs, outputs = {}, {}
+    for name, values in features.items():
+        variance = values.var(axis=0)
+        # A channel that hardly ever answers must not be blown up when it does.
+        variance = np.maximum(variance, max(1e-3 * variance.mean(), keras.config.epsilon()))
+        inputs[name] = keras.Input(values.shape[1:], name=name)
+        scale = layers.Normalization(mean=values.mean(axis=0), variance=variance, dtype="float32")
+        x = scale(inputs[name])
+        if hidden:
+            x = layers.Dense(hidden, activation="relu", dtype="float32")(x)
+            x = layers.Dropout(dropout, dtype="float32")(x)
+        zeros = {"kernel_initializer": "zeros", "dtype": "float32"}
+        outputs[name] = layers.Dense(num_classes, name=f"{name}_logits", **zeros)(x)
+    return keras.Model(inputs, outputs, name="probes")
+
+
+def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
+    """A hash of everything that the features depend on: 32 hexadecimal digits."""
+    digest = hashlib.sha256()
+    kinds = [(type(layer).__name__, layer.compute_dtype) for layer in backbone.layers]
+    digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
+    for array in (*backbone.get_weights(), pictures):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:32]
+
+
+def _averaging(
+    backbone: keras.Model,
+    names: Sequence[str],
+    shape: tuple[int, ...],
+    size: int | None,
+    grid: int,
+) -> keras.Model:
+    """From pixels to a dictionary of averaged channels."""
+    known = [layer.name for layer in backbone.layers]
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(
+            f"Expected names of layers of {backbone.name!r}. "
+            f"Received: names={list(names)}. Layers: {', '.join(known)}"
+        )
+    maps = {name: backbone.get_layer(name).output for name in names}
+    inputs = keras.Input(shape)
+    answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
+    return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
+
+
+def _average(maps: keras.KerasTensor, grid: int) -> keras.KerasTensor:
+    part = [side // grid for side in maps.shape[1:3]]
+    if not all(part):
+        raise ValueError(
+            f"Expected maps of at least {grid} × {grid} places. Received: grid={grid} with maps of "
+            f"shape {maps.shape}"
+        )
+    whole = maps[:, : part[0] * grid, : part[1] * grid]
+    parts = layers.AveragePooling2D(part, dtype="float32")(whole)
+    return layers.Flatten(dtype="float32")(parts)
+
+
+def _run(model: keras.Model, pictures: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+    # Not `predict`: on a GPU it would compile with XLA, which takes longer than the work itself.
+    any_number = tf.TensorSpec((None, *pictures.shape[1:]), pictures.dtype)
+    step = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(any_number)
+    starts = range(0, len(pictures), batch_size)
+    bar = tqdm(
+        starts, "features", delay=3, leave=False, file=sys.stdout
+    )  # notebooks show stderr red
+    parts = [step(tf.convert_to_tensor(pictures[i : i + batch_size])) for i in bar]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+    """What a cache file holds; None if it isn't there, or broken."""
+    try:
+        with open(path, "rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid.uuid4().hex}.npz")  # numpy adds .npz where it is missing
+    try:
+        np.savez(temporary, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,320 @@
+"""Readers' own pictures, in memory and streamed, and what goes wrong with them."""
+
+import logging
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnlab import data
+from cnnlab.data import folders
+
+COLOURS = {"blue": (0, 0, 255), "green": (0, 200, 0), "red": (255, 0, 0)}
+
+
+def save(path, colour, size=(40, 30), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path, **options)
+
+
+def fill(folder, counts, suffixes=("png",)):
+    """A subfolder for each class, with pictures of its colour."""
+    for name, count in counts.items():
+        for number in range(count):
+            suffix = suffixes[number % len(suffixes)]
+            save(folder / name / f"{number}.{suffix}", COLOURS[name], (30 + number, 40))
+    return folder
+
+
+@pytest.fixture
+def album(tmp_path):
+    return fill(tmp_path / "album", {"red": 20, "blue": 10}, ("png", "jpg", "webp", "gif", "tif"))
+
+
+# --- in memory ------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_mixed_formats_and_sizes(album):
+    images = data.load(album, image_size=(8, 12))
+    assert images.classes == ("blue", "red")
+    assert (images.name, images.source) == ("album", "folder album/")
+    assert images.x_train.shape == (21, 8, 12, 3)
+    assert [np.bincount(y).tolist() for y in (images.y_train, images.y_val, images.y_test)] == [
+        [7, 14],
+        [1, 2],
+        [2, 4],
+    ]
+    for x, y in (
+        (images.x_train, images.y_train),
+        (images.x_val, images.y_val),
+        (images.x_test, images.y_test),
+    ):
+        expected = np.array([COLOURS[name] for name in images.classes])[y]
+        assert np.abs(x[:, 4, 6].astype(int) - expected).max() < 6  # JPEG is not exact
+
+
+def test_every_picture_is_in_one_set(tmp_path):
+    for name in "ab":
+        for number in range(50):
+            save(tmp_path / name / f"{number}.png", (number, ord(name), 0))
+    images = data.load(tmp_path, image_size=(1, 1))
+    pixels = np.concatenate([images.x_train, images.x_val, images.x_test])[:, 0, 0]
+    assert len({tuple(pixel) for pixel in pixels.tolist()}) == len(pixels) == 100
+    again, other = (data.load(tmp_path, image_size=(1, 1), seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(images.x_test, again.x_test)
+    assert not np.array_equal(images.x_test, other.x_test)
+
+
+def test_hidden_files_and_other_files_are_passed_over(album):
+    for name in ("Thumbs.db", ".DS_Store", "._0.png", "notes.txt"):
+        (album / "red" / name).write_bytes(b"not a picture")
+    (album / ".hidden").mkdir()
+    (album / "red" / ".cache").mkdir()
+    (album / "red" / ".cache" / "0.png").write_bytes(b"not a picture")
+    images = data.load(album, image_size=(8, 8))
+    assert images.classes == ("blue", "red")
+    assert len(images.y_train) + len(images.y_val) + len(images.y_test) == 30
+
+
+def test_endings_in_capitals_and_folders_in_folders_count(tmp_path):
+    fill(tmp_path, {"red": 3, "blue": 3})
+    save(tmp_path / "red" / "2024" / "IMG_1.JPG", COLOURS["red"], format="JPEG")
+    _, files = folders.scan(tmp_path)
+    assert len(files["train"].paths) == 7
+
+
+def test_turned_by_exif_as_images_read_turns_it(tmp_path):
+    fill(tmp_path, {"red": 5, "blue": 4})
+    turned = Image.new("RGB", (40, 40), "white")
+    turned.paste("black", (0, 0, 40, 20))  # the upper half; upright, the right half
+    exif = Image.Exif()
+    exif[folders.EXIF_ORIENTATION] = 6
+    turned.save(tmp_path / "blue" / "turned.png", exif=exif)
+    images = data.load(tmp_path, image_size=(4, 4))
+    everything = np.concatenate([images.x_train, images.x_val, images.x_test])
+    assert any(np.all(x[:, 3] == 0) and np.all(x[:, 0] == 255) for x in everything)
+
+
+def test_a_split_of_its_own_is_kept(tmp_path):
+    fill(tmp_path / "train", {"red": 6, "blue": 6})
+    fill(tmp_path / "valid", {"red": 1, "blue": 2})
+    fill(tmp_path / "test", {"red": 3, "blue": 4})
+    images = data.load(tmp_path, image_size=(4, 4))
+    counts = [np.bincount(y).tolist() for y in (images.y_train, images.y_val, images.y_test)]
+    assert counts == [[6, 6], [2, 1], [4, 3]]
+
+
+def test_a_missing_validation_set_is_taken_from_training(tmp_path):
+    fill(tmp_path / "train", {"red": 10, "blue": 10})
+    fill(tmp_path / "test", {"red": 3, "blue": 4})
+    images = data.load(tmp_path, image_size=(4, 4), val_size=4)
+    counts = [np.bincount(y).tolist() for y in (images.y_train, images.y_val, images.y_test)]
+    assert counts == [[8, 8], [2, 2], [4, 3]]
+
+
+def test_a_class_may_be_called_train(tmp_path, monkeypatch):
+    monkeypatch.setitem(COLOURS, "train", (9, 9, 9))
+    fill(tmp_path, {"red": 3, "train": 3})
+    assert folders.scan(tmp_path)[0] == ("red", "train")
+
+
+def test_three_pictures_of_each_class_are_enough(tmp_path):
+    fill(tmp_path, {"red": 3, "blue": 3})
+    images = data.load(tmp_path, image_size=(4, 4))
+    counts = [np.bincount(y).tolist() for y in (images.y_train, images.y_val, images.y_test)]
+    assert counts == [[1, 1]] * 3
+
+
+def test_a_dot_is_named_after_the_folder(album, monkeypatch):
+    monkeypatch.chdir(album)
+    assert data.load("./", image_size=(4, 4)).source == "folder album/"
+
+
+# --- what can be wrong ----------------------------------------------------------------------------
+
+
+def no_subfolders(folder):
+    for path in list((folder / "red").iterdir()):
+        path.rename(folder / path.name)
+    (folder / "red").rmdir()
+    for path in list((folder / "blue").iterdir()):
+        path.unlink()
+    (folder / "blue").rmdir()
+
+
+def one_class(folder):
+    for path in (folder / "blue").iterdir():
+        path.unlink()
+    (folder / "blue").rmdir()
+
+
+def empty_class(folder):
+    (folder / "green").mkdir()
+    (folder / "green" / "Thumbs.db").touch()
+
+
+def too_few(folder):
+    save(folder / "green" / "0.png", "green")
+
+
+def sets_differ(folder):
+    for name in ("red", "blue"):
+        (folder / name).rename(folder.parent / name)
+    fill(folder / "train", {"red": 3, "blue": 3})
+    fill(folder / "test", {"red": 3, "green": 3})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (no_subfolders, r"at least two subfolders in .*album.* Received: none\. Move the pictures"),
+        (one_class, r"at least two subfolders in .*album.* Received: red\."),
+        (
+            empty_class,
+            r"Expected pictures \(\.bmp, .*\) in .*green\. Received: none\. Add some, or",
+        ),
+        (too_few, r"at least 3 pictures of each class .* Received: 1 of 'green'\. Add some"),
+        (sets_differ, r"same subfolders in every set .* train: blue, red; test: green, red"),
+    ],
+)
+def test_a_folder_that_makes_no_set_is_described(album, spoil, message):
+    spoil(album)
+    for use in (data.load, data.stream):
+        with pytest.raises(ValueError, match=message):
+            use(album)
+
+
+def test_broken_pictures_are_all_named(album):
+    whole = (album / "red" / "1.jpg").read_bytes()
+    (album / "red" / "1.jpg").write_bytes(whole[: len(whole) // 2])
+    (album / "blue" / "0.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2 of 30 pictures can't be used; replace") as caught:
+        data.load(album, image_size=8)
+    assert str(album / "red" / "1.jpg") in str(caught.value)
+    assert str(album / "blue" / "0.png") in str(caught.value)
+
+
+def test_a_folder_too_large_for_memory_points_to_stream(album):
+    with pytest.raises(MemoryError, match=r"30 pictures of 64 × 64 take .* use data\.stream\(\)"):
+        data.load(album, memory_limit=100_000)
+    with pytest.raises(MemoryError, match=r"half of the free memory"):
+        data.load(album, image_size=(10_000_000, 10_000_000))
+
+
+def test_stop_does_not_read_the_rest(album, monkeypatch):
+    read = []
+
+    def slow_read(path, size):
+        read.append(path)
+        time.sleep(0.001)
+        return np.zeros((*size, 3), np.uint8)
+
+    def interrupt(self, n=1):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders.images, "read", slow_read)
+    monkeypatch.setattr(folders.tqdm, "update", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        folders.read([album / "red" / "0.png"] * 20_000, (4, 4))
+    assert len(read) < 10_000
+
+
+def test_a_mistake_in_the_code_is_not_taken_for_a_broken_picture(album, monkeypatch):
+    monkeypatch.setattr(folders.images, "read", None)
+    with pytest.raises(TypeError):
+        data.load(album)
+
+
+# --- streamed -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jpegs(tmp_path):
+    return fill(tmp_path / "jpegs", {"red": 30, "blue": 20}, ("png", "jpg"))
+
+
+def collect(dataset):
+    pixels, labels = [], []
+    for x, y in dataset:
+        assert x.dtype == "float32"
+        assert y.dtype == "int32"
+        pixels.append(x.numpy())
+        labels.append(y.numpy())
+    return np.concatenate(pixels), np.concatenate(labels)
+
+
+def test_stream_gives_three_disjoint_sets_of_the_right_pictures(tmp_path, capsys):
+    for name in "ab":
+        for number in range(50):
+            save(tmp_path / name / f"{number}.png", (number, ord(name), 0))
+    sets = data.stream(tmp_path, image_size=(2, 2), batch_size=8)
+    assert sets.classes == ("a", "b")
+    assert capsys.readouterr().out == ""
+    seen = {}
+    for part in ("train", "val", "test"):
+        x, y = collect(getattr(sets, part))
+        np.testing.assert_array_equal(x[:, 0, 0, 1], np.array([ord("a"), ord("b")])[y])
+        seen[part] = {tuple(pixel) for pixel in x[:, 0, 0].tolist()}
+    assert {part: len(pixels) for part, pixels in seen.items()} == {
+        "train": 70,
+        "val": 10,
+        "test": 20,
+    }
+    assert len(set.union(*seen.values())) == 100
+    again, _ = collect(data.stream(tmp_path, image_size=(2, 2), check=False).test)
+    assert {tuple(pixel) for pixel in again[:, 0, 0].tolist()} == seen["test"]
+
+
+def test_stream_shuffles_training_anew_each_epoch_and_the_rest_never(jpegs):
+    sets = data.stream(jpegs, image_size=(2, 2))
+    first, second = collect(sets.train)[1], collect(sets.train)[1]
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(collect(sets.val)[1], collect(sets.val)[1])
+
+
+def test_stream_keeps_a_split_of_the_folder_s_own(tmp_path):
+    fill(tmp_path / "train", {"red": 20, "blue": 10})
+    fill(tmp_path / "test", {"red": 3, "blue": 4})
+    sets = data.stream(tmp_path, image_size=(4, 4))
+    assert np.bincount(collect(sets.test)[1]).tolist() == [4, 3]
+    assert len(collect(sets.val)[1]) == 3
+    assert len(collect(sets.train)[1]) == 27
+    fill(tmp_path / "val", {"red": 1, "blue": 2})
+    sets = data.stream(tmp_path, image_size=(4, 4))
+    assert np.bincount(collect(sets.val)[1]).tolist() == [2, 1]
+    assert len(collect(sets.train)[1]) == 30
+
+
+def test_stream_names_a_broken_picture_before_the_first_epoch(jpegs):
+    (jpegs / "red" / "1.jpg").write_bytes((jpegs / "red" / "1.jpg").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"1 of 50 pictures .*\n- .*red.1\.jpg: damaged"):
+        data.stream(jpegs)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("0.webp", r"0\.webp: Keras's loader reads \.bmp, .*Convert or remove"),
+        ("._0.jpg", r"\._0\.jpg: a hidden file, which Keras's loader would read"),
+    ],
+)
+def test_stream_names_what_keras_would_treat_otherwise(jpegs, name, message):
+    save(jpegs / "red" / name, "red")
+    with pytest.raises(ValueError, match=message):
+        data.stream(jpegs)
+
+
+def test_stream_warns_of_pictures_that_keras_leaves_on_their_side(jpegs, caplog):
+    exif = Image.Exif()
+    exif[folders.EXIF_ORIENTATION] = 6
+    save(jpegs / "red" / "turned.jpg", "red", exif=exif)
+    with caplog.at_level(logging.WARNING):
+        data.stream(jpegs)
+    assert "1 of 51 pictures will be streamed lying on their side" in caplog.text
+
+
+def test_stream_needs_enough_pictures(tmp_path):
+    fill(tmp_path, {"red": 3, "blue": 3})
+    with pytest.raises(ValueError, match=r"at least 10 pictures"):
+        data.stream(tmp_path)

@@ -1,0 +1,514 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from cnnlab import style
+from cnnlab.style import colors, stylize
+from cnnlab.style import plan as style_plan
+from cnnlab.style import steps as style_steps
+
+WIDTHS = {"block1": (4,), "block2": (5, 6), "block3": (7,)}
+SMALL = {
+    "size": 32,
+    "steps": 6,
+    "content_layers": "block3_conv1",
+    "style_layers": ["block1_conv1", "block2_conv2"],
+    "precision": "float32",
+}
+
+
+def small_vgg(seed=0, widths=WIDTHS):
+    """A VGG of three blocks, all layers of different widths, with a scaling of its own."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((None, None, 3), name="pixels")
+    x = layers.Rescaling(1 / 64, offset=-2, name="scale")(inputs)
+    for block, filters in widths.items():
+        for i, n in enumerate(filters, start=1):
+            x = layers.Conv2D(
+                n,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                bias_initializer=keras.initializers.RandomNormal(stddev=0.1),
+                name=f"{block}_conv{i}",
+            )(x)
+        x = layers.MaxPooling2D(name=f"{block}_pool")(x)
+    return keras.Model(inputs, x, name="small_vgg")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_vgg()
+
+
+@pytest.fixture(scope="module")
+def content():
+    y, x = np.mgrid[:36, :48]
+    return np.stack([5 * x, 255 * (y > x), 127 + 100 * np.sin(y / 3)], -1).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def waves():
+    y, x = np.mgrid[:40, :40]
+    return np.stack([127 + 120 * np.sin((x + i * y) / 3) for i in range(3)], -1).astype(np.uint8)
+
+
+COLORS_ONLY = {"size": 32, "steps": 30, "content_layers": "copy", "style_layers": "copy"}
+
+
+@pytest.fixture(scope="module")
+def color_net():
+    """A network that sees colours alone: its one layer copies the picture."""
+    inputs = keras.Input((None, None, 3), name="pixels")
+    x = layers.Rescaling(1 / 255, name="scale")(inputs)
+    x = layers.Conv2D(3, 3, padding="same", activation="relu", name="copy")(x)
+    net = keras.Model(inputs, x)
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[1, 1] = np.eye(3)
+    net.get_layer("copy").set_weights([kernel, np.zeros(3)])
+    return net
+
+
+# What comes back
+
+
+def test_losses_fall_and_the_picture_is_pixels_of_the_size_asked_for(model, content, waves):
+    result = stylize(content, waves, model=model, **SMALL | {"steps": 40})
+    assert result.image.shape == (24, 32, 3)
+    assert result.image.dtype == np.uint8
+    assert set(result.history) == set(style_steps.TERMS)
+    for name, values in result.history.items():
+        assert values.shape == (40,), name
+    assert result.history["style"][-1] < 0.2 * result.history["style"][0]
+    assert result.history["total"][-1] < 0.5 * result.history["total"][0]
+    assert result.seconds > 0
+    assert not result.stopped
+
+
+def test_total_is_the_weighted_sum_of_the_terms(model, content, waves):
+    weights = {"content_weight": 2, "style_weight": 3, "tv_weight": 5}
+    h = stylize(content, waves, model=model, **SMALL, **weights).history
+    sum_of_terms = 2 * h["content"] + 3 * h["style"] + 5 * h["variation"]
+    np.testing.assert_allclose(h["total"], sum_of_terms, rtol=1e-5)
+
+
+def test_content_starts_at_zero_from_the_content_and_style_at_zero_from_the_style(
+    model, content, waves
+):
+    at_content = stylize(content, waves, model=model, **SMALL, pyramid=1)
+    assert at_content.history["content"][0] < 1e-9 < at_content.history["style"][0]
+    options = SMALL | {"size": waves.shape[:2], "init": waves}
+    at_style = stylize(content, waves, model=model, **options)
+    assert at_style.history["style"][0] < 1e-9 < at_style.history["content"][0]
+
+
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein", "moments"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_every_style_loss_falls_with_every_optimizer(model, content, waves, style_loss, optimizer):
+    options = SMALL | {"steps": 15, "style_layers": "block2_conv2"}
+    result = stylize(
+        content, waves, model=model, style_loss=style_loss, optimizer=optimizer, **options
+    )
+    losses = result.history["total"]
+    assert losses.min() < 0.7 * losses[0]
+    assert len(losses) == 15
+
+
+@pytest.mark.parametrize("init", ["content", "noise", "statistics"])
+def test_a_seed_gives_one_picture_and_another_seed_another(model, content, waves, init):
+    def run(seed):
+        return stylize(content, waves, model=model, init=init, seed=seed, **SMALL).image
+
+    first = run(1)
+    np.testing.assert_array_equal(first, run(1))
+    assert (init == "content") == np.array_equal(first, run(2))
+
+
+def test_start_from_style_statistics_has_the_styles_colours(model, content):
+    orange = np.full((40, 40, 3), (250, 120, 20), np.uint8)
+    options = SMALL | {"steps": 1, "averaging": 0, "learning_rate": 0.001}
+    image = stylize(content, orange, model=model, init="statistics", **options).image
+    np.testing.assert_allclose(image.mean((0, 1)), (250, 120, 20), atol=1)
+
+
+def test_many_steps_in_one_call_are_the_same_steps(model, content, waves, monkeypatch):
+    def run():
+        seen = []
+        options = SMALL | {"steps": 50, "pyramid": 2, "callback": seen.append, "callback_every": 30}
+        result = stylize(content, waves, model=model, **options)
+        return result, [(progress.step, progress.losses) for progress in seen]
+
+    one_by_one, reports = run()
+    monkeypatch.setattr("cnnlab.style.run._most_steps", lambda: style_steps.MOST_STEPS)
+    together, same_reports = run()
+    assert [step for step, _ in reports] == [30, 50]
+    assert reports == same_reports
+    np.testing.assert_array_equal(together.image, one_by_one.image)
+    for name in style_steps.TERMS:
+        np.testing.assert_array_equal(together.history[name], one_by_one.history[name])
+
+
+# Nothing is frozen into a trace
+
+
+def test_a_rerun_takes_effect_without_tracing_anew(model, content, waves):
+    def run(**options):
+        return stylize(content, waves, model=model, **SMALL | {"pyramid": 1} | options)
+
+    plain = run()
+    count = traces()
+    faster, heavier = run(learning_rate=20.0), run(style_weight=3000.0)
+    other_layer_weights = run(style_layers=dict(zip(SMALL["style_layers"], (9, 1), strict=True)))
+    other_style = stylize(content, waves[:, ::-1] // 2, model=model, **SMALL, pyramid=1)
+    assert traces() == count
+    for other in (faster, heavier, other_layer_weights, other_style):
+        assert not np.array_equal(plain.image, other.image)
+    moved = [np.abs(np.int32(r.image) - run(steps=1).image).mean() for r in (plain, faster)]
+    assert moved[1] > 1.5 * moved[0]
+    assert heavier.history["total"][0] > 50 * plain.history["total"][0]
+    larger = run(size=48)
+    assert larger.image.shape == (36, 48, 3)
+    assert traces() == count + 1
+    np.testing.assert_array_equal(run().image, plain.image)
+
+
+def test_another_model_of_the_same_plan_is_used_at_once(content, waves):
+    first = stylize(content, waves, model=small_vgg(1), **SMALL)
+    count = traces()
+    second = stylize(content, waves, model=small_vgg(2), **SMALL)
+    assert traces() == count
+    assert not np.array_equal(first.image, second.image)
+
+
+def traces():
+    """Traces of every compiled step that SMALL may use."""
+    return sum(step.experimental_get_tracing_count() for step in STEPS if step is not None)
+
+
+STEPS = []
+
+
+@pytest.fixture(autouse=True)
+def keep_steps(monkeypatch):
+    """Notes each compiled step that comes out of the cache."""
+    cached = style_steps.compiled_adam
+    STEPS.clear()
+
+    def noted(objective):
+        step = cached(objective)
+        if step not in STEPS:
+            STEPS.append(step)
+        return step
+
+    monkeypatch.setattr("cnnlab.style.run.compiled_adam", noted)
+
+
+# Weights mean the same
+
+
+def test_losses_do_not_depend_on_the_size_of_activations(content, waves):
+    """A ReLU network with its first layer ten times as strong sees the same, ten times as large."""
+    plain, louder = small_vgg(3), small_vgg(3)
+    for name in ("block1_conv1",):
+        layer = louder.get_layer(name)
+        layer.set_weights([10 * w for w in layer.get_weights()])
+    for layer in louder.layers:
+        if isinstance(layer, layers.Conv2D) and layer.name != "block1_conv1":
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, 10 * bias])
+    a, b = (stylize(content, waves, model=m, **SMALL).history for m in (plain, louder))
+    for name in style_steps.TERMS:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-3, err_msg=name)
+
+
+def test_style_loss_of_a_tiled_picture_is_that_of_the_tile(color_net):
+    tile = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    wide = np.tile(tile, (3, 3, 1))
+    options = COLORS_ONLY | {"steps": 1, "size": wide.shape[:2]}
+    result = stylize(wide, tile, model=color_net, **options)
+    other = stylize(wide, 255 - tile, model=color_net, **options)
+    assert result.history["style"][0] < 1e-9
+    assert other.history["style"][0] > 1e-3
+
+
+# Stop, and progress
+
+
+def test_stop_keeps_what_there_is(model, content, waves):
+    seen = []
+
+    def stop(progress):
+        seen.append(progress)
+        if progress.step == 4:
+            raise KeyboardInterrupt
+
+    options = SMALL | {"steps": 30}
+    result = stylize(content, waves, model=model, callback=stop, callback_every=2, **options)
+    assert result.stopped
+    assert result.image.shape == (24, 32, 3)
+    assert len(result.history["total"]) == 4
+    np.testing.assert_array_equal(result.image, seen[-1].image)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_stop_at_a_coarse_size_gives_the_promised_size(model, content, waves, optimizer):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    options = SMALL | {"pyramid": 2, "callback": stop, "callback_every": 1}
+    result = stylize(content, waves, model=model, optimizer=optimizer, **options)
+    assert result.stopped
+    assert result.image.shape == (24, 32, 3)
+    assert len(result.history["total"]) == 1
+
+
+def test_progress_tells_where_it_is(model, content, waves):
+    seen = []
+    options = SMALL | {"steps": 7, "pyramid": 2}
+    result = stylize(content, waves, model=model, callback=seen.append, callback_every=3, **options)
+    assert [p.step for p in seen] == [3, 6, 7]
+    assert {p.steps for p in seen} == {7}
+    assert [p.level for p in seen] == [result.levels[0], result.levels[1], result.levels[1]]
+    assert seen[0].image.shape == (12, 16, 3)
+    assert seen[-1].losses == pytest.approx({n: v[-1] for n, v in result.history.items()})
+    assert 0 < seen[0].seconds <= seen[1].seconds <= result.seconds
+    np.testing.assert_array_equal(seen[-1].image, result.image)
+
+
+def test_infinite_losses_are_an_error_and_not_a_picture(content, waves):
+    broken = small_vgg()
+    layer = broken.get_layer("block2_conv1")
+    layer.set_weights([np.full(w.shape, 1e30, np.float32) for w in layer.get_weights()])
+    with pytest.raises(FloatingPointError, match="at step 6 they are"):
+        stylize(content, waves, model=broken, **SMALL)
+
+
+# Sizes
+
+
+def test_pyramid_doubles_and_gives_the_coarsest_two_shares(color_net, content, waves):
+    options = COLORS_ONLY | {"pyramid": 3, "steps": 9, "size": 64}
+    result = stylize(content, waves, model=color_net, **options)
+    shapes = [(level.height, level.width, level.steps) for level in result.levels]
+    assert shapes == [(12, 16, 5), (24, 32, 2), (48, 64, 2)]
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "expected"),
+    [
+        ((512, 512), 500, [128, 256, 512]),
+        ((384, 512), 100, [128, 256, 512]),
+        ((48, 512), 100, [512]),  # half of it would leave the deepest layer a single row
+        ((100, 100), 100, [100]),
+        ((512, 512), 2, [256, 512]),
+    ],
+)
+def test_pyramid_chosen_by_itself(size, steps, expected):
+    plan = style_plan.levels(size, steps, None, [(600, 600)], 1.0, 16)
+    assert [max(level.height, level.width) for level in plan] == expected
+    assert sum(level.steps for level in plan) == steps
+
+
+def test_any_proportions_and_an_exact_size(color_net, content, waves):
+    tall = content[:, :20]
+    assert stylize(tall, waves, model=color_net, **COLORS_ONLY).image.shape == (32, 18, 3)
+    exact = stylize(content, waves, model=color_net, **COLORS_ONLY | {"size": (17, 33)})
+    assert exact.image.shape == (17, 33, 3)
+
+
+def test_styles_are_looked_at_in_scale_but_never_enlarged():
+    assert style_plan.style_size((1000, 500), (200, 300), 1.0) == (300, 150)
+    assert style_plan.style_size((1000, 500), (200, 300), 2.0) == (600, 300)
+    assert style_plan.style_size((100, 50), (200, 300), 2.0) == (100, 50)
+
+
+def test_style_scale_takes_effect(model, content, waves):
+    a, b = (
+        stylize(content, waves, model=model, style_scale=s, **SMALL).history["style"][0]
+        for s in (1.0, 0.6)
+    )
+    assert a != pytest.approx(b, rel=0.01)
+
+
+# Several styles, masks, colours
+
+
+def test_weights_of_styles_run_from_one_style_to_the_other(model, content, waves):
+    other = 255 - waves // 2
+
+    def run(styles, weights):
+        return stylize(content, styles, style_weights=weights, model=model, **SMALL)
+
+    only = stylize(content, waves, model=model, **SMALL)
+    np.testing.assert_array_equal(run([waves, other], [2, 0]).image, only.image)
+    mixed = run([waves, other], [1, 1])
+    twins = run([waves, waves], [0.2, 0.8])
+    np.testing.assert_allclose(twins.history["total"], only.history["total"], rtol=1e-4)
+    assert not np.array_equal(mixed.image, only.image)
+
+
+def test_masks_paint_each_style_in_its_place(color_net):
+    grey = np.full((16, 32, 3), 128, np.uint8)
+    red, blue = (np.full((32, 32, 3), c, np.uint8) for c in ((220, 30, 30), (30, 30, 220)))
+    left = np.zeros((16, 32), bool)
+    left[:, :16] = True
+    options = COLORS_ONLY | {"content_weight": 0, "tv_weight": 0, "steps": 60, "averaging": 0}
+    image = stylize(grey, [red, blue], masks=[left, ~left], model=color_net, **options).image
+    np.testing.assert_allclose(image[:, :16].mean((0, 1)), (220, 30, 30), atol=12)
+    np.testing.assert_allclose(image[:, 16:].mean((0, 1)), (30, 30, 220), atol=12)
+    small = left & (np.arange(32) < 4)
+    image = stylize(grey, [red, blue], masks=[small, ~left], model=color_net, **options).image
+    np.testing.assert_allclose(image[:, :4].mean((0, 1)), (220, 30, 30), atol=20)
+    np.testing.assert_array_equal(image[:, 4:16], 128)  # nobody's: left as it was
+
+
+def test_a_full_mask_is_no_mask(model, content, waves):
+    full = np.ones(content.shape[:2], np.float32)
+    masked = stylize(content, waves, masks=[full], model=model, **SMALL)
+    plain = stylize(content, waves, model=model, **SMALL)
+    np.testing.assert_allclose(masked.history["total"], plain.history["total"], rtol=1e-4)
+
+
+def test_colours_kept_are_the_contents(model, content, waves):
+    result = stylize(content, waves, model=model, colors="content", **SMALL)
+    shown = style_plan.images.read(content, result.image.shape[:2])
+    inside = (result.image > 0).all(-1) & (result.image < 255).all(-1)
+    hues = [np.diff(np.int32(x), axis=-1)[inside] for x in (result.image, shown)]
+    assert inside.mean() > 0.2
+    np.testing.assert_allclose(*hues, atol=1.01)
+    assert not np.array_equal(result.image, shown)
+
+
+def test_matched_style_has_the_contents_palette(content, waves):
+    wide = np.random.default_rng(0).normal((90, 140, 120), (9, 20, 5), (50, 60, 3))
+    matched = colors.with_palette_of(np.clip(wide, 0, 255), 60 + waves // 4)
+    expected = (60 + waves // 4).reshape(-1, 3).astype(float)
+    np.testing.assert_allclose(matched.mean((0, 1)), expected.mean(0), atol=0.5)
+    covariances = np.cov(matched.reshape(-1, 3).T), np.cov(expected.T)
+    np.testing.assert_allclose(*covariances, rtol=0.02, atol=3)
+
+
+def test_matched_style_paints_in_the_contents_colours(color_net):
+    green, orange = (
+        np.random.default_rng(0).normal(c, 9, (32, 32, 3)) for c in ((60, 180, 60), (250, 140, 30))
+    )
+    options = COLORS_ONLY | {"content_weight": 0, "steps": 60, "averaging": 0, "init": "noise"}
+    for colors_, expected in (("matched", (60, 180, 60)), ("style", (250, 140, 30))):
+        image = stylize(green, orange, model=color_net, colors=colors_, **options).image
+        np.testing.assert_allclose(image.mean((0, 1)), expected, atol=15)
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size to be a positive whole number. Received: 0"),
+        ({"size": (3, 4, 5)}, r"Received: \(3, 4, 5\)"),
+        ({"size": (1, 40)}, "at least 4 pixels.*content of 1 × 40"),
+        ({"steps": 0}, "steps to be a positive whole number. Received: 0"),
+        ({"steps": 2.5}, "Received: 2.5"),
+        ({"pyramid": 0}, "pyramid to be a positive whole number"),
+        ({"pyramid": 5, "steps": 9}, "at least 4 pixels.*content of 2 × 2 pixels"),
+        ({"content_weight": 0, "style_weight": 0}, "positive content_weight or style_weight"),
+        ({"content_weight": -1}, "content_weight to be a finite number at least 0. Received: -1"),
+        ({"style_weight": float("nan")}, "style_weight to be a finite number.*nan"),
+        ({"tv_weight": float("inf")}, "tv_weight"),
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"averaging": 1}, "averaging"),
+        ({"style_weights": [0]}, "positive weight among style_weights"),
+        ({"style_weights": [-1]}, "Received: -1"),
+        ({"style_weights": [1, 2]}, "one weight a style, 1"),
+        ({"style_layers": {"block1_conv1": 0}}, "positive weight among style_layers"),
+        ({"style_layers": []}, "positive weight among style_layers"),
+        ({"style_layers": "block9_conv1"}, "'block9_conv1'. Layers: block1_conv1, block1_pool"),
+        ({"content_layers": "nothing"}, "'nothing'. Layers: block1_conv1"),
+        ({"style_loss": "mean"}, r"\('gram', 'wasserstein', 'moments'\). Received: 'mean'"),
+        ({"optimizer": "sgd"}, r"\('adam', 'lbfgs'\). Received: 'sgd'"),
+        ({"colors": "red"}, r"\('style', 'content', 'matched'\). Received: 'red'"),
+        ({"pooling": "l2"}, r"\('max', 'average'\). Received: 'l2'"),
+        ({"padding": "same"}, r"\('first', 'replicate', 'zeros'\). Received: 'same'"),
+        ({"precision": "float16"}, "precision.*float16"),
+        ({"masks": [np.ones((36, 47))]}, r"\(36, 48\). Received: masks\[0\] with shape=\(36, 47\)"),
+        ({"masks": [np.zeros((36, 48))]}, "not all 0"),
+        ({"masks": [np.full((36, 48), 2.0)]}, "values from 2 to 2"),
+        ({"masks": [np.full((36, 48), np.nan)]}, "values from nan to nan"),
+        ({"masks": [None, None]}, "one mask a style, 1. Received: 2"),
+        ({"callback_every": 0}, "callback_every"),
+        ({"style_scale": 0}, "style_scale"),
+        ({"style_scale": 0.1}, "at least 4 pixels.*style 0 of 3 × 3"),
+    ],
+)
+def test_bad_options_are_refused_before_any_work(
+    model, content, waves, options, message, monkeypatch
+):
+    def work(*_):
+        raise AssertionError("work has begun")
+
+    monkeypatch.setattr("cnnlab.style.goal.Scene.start", work)
+    with pytest.raises(ValueError, match=message):
+        stylize(content, waves, model=model, **SMALL | options)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((1, 30, 3), np.uint8), "of 1 × 3"),
+        (np.zeros((30, 30, 4), np.uint8), r"without an alpha channel.*\(30, 30, 4\)"),
+        (np.full((30, 30, 3), np.nan, np.float32), "finite"),
+        (np.zeros((30, 30, 3, 1), np.uint8), r"shape=\(30, 30, 3, 1\)"),
+        (np.zeros((3, 3, 3), np.uint8), "at least 4 pixels"),
+    ],
+)
+def test_bad_pictures_are_refused(model, content, waves, picture, message):
+    with pytest.raises(ValueError, match=message):
+        stylize(content, picture, model=model, **SMALL | {"size": 32})
+    if picture.shape != (3, 3, 3):  # a content is enlarged; a style never is
+        with pytest.raises(ValueError, match=message.replace("1 × 3", "1 × 3|1 × 32")):
+            stylize(picture, waves, model=model, **SMALL | {"size": 32})
+
+
+def test_no_style_and_a_missing_file(model, content):
+    with pytest.raises(ValueError, match="at least one style"):
+        stylize(content, [], model=model, **SMALL)
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+        stylize(content, "absent.png", model=model, **SMALL)
+
+
+def test_networks_that_are_no_vgg_are_refused(content, waves, model):
+    nested = keras.Sequential([keras.Input((None, None, 3)), model])
+    strided = keras.Sequential(
+        [keras.Input((None, None, 3)), layers.Conv2D(4, 3, strides=2, name="block1_conv1")]
+    )
+    with pytest.raises(ValueError, match="flat graph"):
+        stylize(content, waves, model=nested, **SMALL)
+    with pytest.raises(ValueError, match=r"'block1_conv1' with .* strides=\(2, 2\)"):
+        stylize(content, waves, model=strided, **SMALL)
+
+
+def test_too_large_is_an_error_that_says_what_to_do(model, content, waves, monkeypatch):
+    monkeypatch.setattr(style_plan, "_available", lambda kind: 1000)
+    with pytest.raises(MemoryError, match=r"24 × 32 pixels need .* Choose a smaller size"):
+        stylize(content, waves, model=model, **SMALL)
+
+
+def test_running_out_of_memory_on_the_way_is_the_same_error(model, content, waves, monkeypatch):
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(style, "descend_by_adam", exhausted)
+    with pytest.raises(MemoryError, match="Choose a smaller size"):
+        stylize(content, waves, model=model, **SMALL)
+
+
+def test_what_is_given_is_left_as_it_was(model, content, waves):
+    weights, before = [w.copy() for w in model.get_weights()], (content.copy(), waves.copy())
+    stylize(content, waves, model=model, colors="matched", **SMALL)
+    np.testing.assert_array_equal(content, before[0])
+    np.testing.assert_array_equal(waves, before[1])
+    for a, b in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -78,6 +79,34 @@ def listening(
             vars(layer).pop("call", None)
             if call is not None:
                 vars(layer)["call"] = call
+
+
+# Model -> (function, layer) -> what `compiled` made of it. Both ends are weak, so that a model goes
+# from memory when nobody else has it.
+_functions: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
+
+
+def compiled(
+    function: Callable, model: keras.Model, layer: str | None, *tensors: tf.Tensor
+) -> tf.Tensor | tuple[tf.Tensor | None, ...] | None:
+    """Call `function(model, layer, *tensors)` as one graph, which is kept for the next call.
+
+    A graph runs only what its results depend on. Step by step, TensorFlow also computes the
+    gradients of filters when only those of maps are asked for: a waste, and oneDNN crashes in some
+    of them on processors with AVX512-FP16 (TensorFlow 2.21).
+
+    As with Keras's own `predict`, weights may change between calls; a layer's other settings,
+    changed after the first call, are not seen.
+    """
+    functions = _functions.setdefault(model, {})
+    if (function, layer) not in functions:
+        the_model = weakref.ref(model)
+        functions[function, layer] = tf.function(
+            lambda *tensors: function(the_model(), layer, *tensors),
+            autograph=False,
+            jit_compile=False,
+        )
+    return functions[function, layer](*tensors)
 
 
 def ends_in_softmax(model: keras.Model) -> bool:

@@ -15,7 +15,16 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnlab.evaluation import probabilities
-from cnnlab.layers import ends_in_softmax, find, leaves, listening, names, nested, output_layer
+from cnnlab.layers import (
+    compiled,
+    ends_in_softmax,
+    find,
+    leaves,
+    listening,
+    names,
+    nested,
+    output_layer,
+)
 
 # Gradients of float16 layers vanish below 6e-8: they are taken of SCALE times the target and
 # divided in float32. A power of two, so that it costs no digit.
@@ -133,20 +142,12 @@ def grad_cam_map(
         ValueError: No such class or layer; a layer without maps, or one that doesn't lead to
             the logits.
     """
-    listened = leaves(model) if layer is None else [find(model, layer)]
-    heard = []
-    with tf.GradientTape() as tape:
-
-        def keep(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
-            if output.dtype.is_floating:
-                tape.watch(output)
-                heard.append((layer, output))
-
-        with listening(listened, keep):
-            logits = _logits(model, _batch_of_one(image))
-        score = SCALE * logits[_class_index(logits.numpy(), class_index)]
-    maps = _last_maps(heard) if layer is None else _maps(layer, heard)
-    weights = tf.reduce_mean(_gradient(tape, score, maps), axis=(1, 2))
+    index = tf.constant(-1 if class_index is None else class_index, tf.int32)
+    logits, maps, gradient = compiled(_class_gradient, model, layer, _batch_of_one(image), index)
+    if not np.isfinite(logits).all():
+        raise ValueError(f"Expected finite logits. Received: {logits.numpy()}")
+    _class_index(logits.numpy(), class_index)
+    weights = tf.reduce_mean(_checked(gradient), axis=(1, 2))
     return _numpy(tf.einsum("bhwc,bc->hw", tf.cast(maps, tf.float32), weights))
 
 
@@ -224,19 +225,8 @@ def receptive_field(model: keras.Model, layer: str, images: np.ndarray) -> np.nd
         ValueError: No such layer, or one without maps.
     """
     pixels = tf.convert_to_tensor(np.asarray(images, np.float32))
-    heard = []
-
-    def keep(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
-        heard.append((layer, output))
-
-    with tf.GradientTape() as tape:
-        tape.watch(pixels)
-        with listening([find(model, layer)], keep):
-            model(pixels, training=False)
-        maps = _maps(layer, heard)
-        height, width = maps.shape[1:3]
-        unit = SCALE * tf.cast(maps[:, height // 2, width // 2], tf.float32)
-    return _numpy(tf.reduce_mean(tf.abs(_gradient(tape, unit, pixels)), axis=(0, 3)))
+    gradient = _checked(compiled(_pixel_gradient, model, layer, pixels))
+    return _numpy(tf.reduce_mean(tf.abs(gradient), axis=(0, 3)))
 
 
 def theoretical_receptive_field(model: keras.Model, layer: str) -> int:
@@ -292,6 +282,42 @@ def _inputs(step: keras.Operation) -> list[keras.KerasTensor]:
     return step.input if isinstance(step.input, list) else [step.input]
 
 
+def _class_gradient(
+    model: keras.Model, layer: str | None, batch: tf.Tensor, index: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Logits, a layer's maps, and the gradient of one logit by them; -1 takes the largest logit."""
+    listened = leaves(model) if layer is None else [find(model, layer)]
+    heard = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def keep(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
+            if output.dtype.is_floating:
+                tape.watch(output)
+                heard.append((layer, output))
+
+        with listening(listened, keep):
+            logits = _logits(model, batch)
+        largest = tf.argmax(logits, output_type=tf.int32)
+        # One-hot, because a wrong index is refused later, with a message of our own.
+        chosen = tf.one_hot(tf.where(index < 0, largest, index), tf.size(logits))
+        score = SCALE * tf.reduce_sum(chosen * logits)
+    maps = _last_maps(heard) if layer is None else _maps(layer, heard)
+    return logits, maps, _gradient(tape, score, maps)
+
+
+def _pixel_gradient(model: keras.Model, layer: str, pixels: tf.Tensor) -> tf.Tensor | None:
+    """The gradient, by each pixel, of the unit in the middle of a layer."""
+    heard = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(pixels)
+        with listening([find(model, layer)], lambda *answer: heard.append(answer[::2])):
+            model(pixels, training=False)
+        maps = _maps(layer, heard)
+        height, width = maps.shape[1:3]
+        unit = SCALE * tf.cast(maps[:, height // 2, width // 2], tf.float32)
+    return _gradient(tape, unit, pixels)
+
+
 def _logits(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
     """A model's answer to one picture, float32 (classes,), taken before a final softmax."""
     last, before = output_layer(model), []
@@ -302,13 +328,11 @@ def _logits(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
         if isinstance(last, keras.layers.Dense):
             logits = keras.ops.matmul(tf.cast(logits, tf.float32), last.kernel)
             logits = logits if last.bias is None else logits + last.bias
-    if logits.ndim != 2 or logits.shape != outputs.shape:
+    if logits.ndim != 2 or not logits.shape.is_compatible_with(outputs.shape):
         raise ValueError(
             "Expected a model that gives one logit per class. "
             f"Received: model={model.name!r} with an output of shape {outputs.shape}"
         )
-    if not np.isfinite(logits).all():
-        raise ValueError(f"Expected finite logits. Received: {logits[0].numpy()}")
     return tf.cast(logits[0], tf.float32)
 
 
@@ -346,15 +370,18 @@ def _last_maps(heard: list[tuple[keras.Layer, tf.Tensor]]) -> tf.Tensor:
     return [out for layer, out in maps if out.shape[1:3] == sizes[-1]][-1]
 
 
-def _gradient(tape: tf.GradientTape, target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
+def _gradient(tape: tf.GradientTape, target: tf.Tensor, source: tf.Tensor) -> tf.Tensor | None:
     """Gradient of SCALE times something, divided by SCALE: float32, shaped like `source`."""
     gradient = tape.gradient(target, source)
+    return None if gradient is None else tf.cast(gradient, tf.float32) / SCALE
+
+
+def _checked(gradient: tf.Tensor | None) -> tf.Tensor:
     if gradient is None:
         raise ValueError(
             "Expected the layer to lie between the pixels and the logits, on a path of "
             "differentiable steps. Received: one without a gradient"
         )
-    gradient = tf.cast(gradient, tf.float32) / SCALE
     if not np.isfinite(gradient).all():
         raise ValueError(
             "Expected a finite gradient. Received: NaN or infinity, as the square root gives at 0 "

@@ -7,6 +7,7 @@ from cnnlab.training.on_device import (
     device,
     environment,
     on_device,
+    shuffled_batches,
     start_over,
     to_device,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "device",
     "environment",
     "on_device",
+    "shuffled_batches",
     "start_over",
     "to_device",
 ]

@@ -89,6 +89,37 @@ def to_device(images: ImageSet) -> DevicePictures:
     return DevicePictures(table, *np.split(rows, [len(images.x_train)]))
 
 
+def shuffled_batches(x, y, batch_size: int, *, seed: int, repeat: bool = False) -> tf.data.Dataset:
+    """Batches for `fit`, in a new random order at each epoch.
+
+    For `fit(batches, shuffle=False)`: they are shuffled already. `fit` on arrays doesn't do that
+    after `keras.utils.set_random_seed`: it then repeats the order of its first epoch in every epoch
+    and every `fit` (Keras 3.15).
+
+    Args:
+        x: Rows to train on: an array (n, ...) or a dictionary of such arrays.
+        y: Their targets, likewise.
+        batch_size: Rows a step. The rows that don't fill a last batch are left out, other ones at
+            each epoch; fewer rows than one batch make one small batch.
+        seed: The same seed gives the same orders, epoch by epoch. They go on from one `fit` to the
+            next with the same batches, and begin anew with new ones.
+        repeat: Whether to begin the next pass where one ends, within a batch and without end, for
+            `fit(..., steps_per_epoch=...)`. Then no row is left out.
+
+    Returns:
+        A dataset of (x, y), with a length unless it repeats.
+    """
+    with tf.device("CPU"):
+        arrays = keras.tree.map_structure(tf.convert_to_tensor, (x, y))
+    n = len(keras.tree.flatten(arrays)[0])
+    # Shuffled in full and as numbers, so that it costs little whatever a row holds.
+    rows = tf.data.Dataset.range(n).shuffle(n, seed=seed, reshuffle_each_iteration=True)
+    rows = rows.repeat() if repeat else rows
+    rows = rows.batch(batch_size, drop_remainder=repeat or n >= batch_size)
+    pick = lambda rows: keras.tree.map_structure(lambda a: tf.gather(a, rows), arrays)  # noqa: E731
+    return rows.map(pick).prefetch(tf.data.AUTOTUNE)
+
+
 def on_device(
     model: keras.Model,
     pictures: DevicePictures,

@@ -67,6 +67,74 @@ class TestOnDevice:
             np.testing.assert_array_equal(a, b)
 
 
+class TestShuffledBatches:
+    N = 22
+
+    def received(self, batches, *, fits=1, epochs=3, validate=False, steps_per_execution=1, **more):
+        """The rows that a model is given in training: (fits · epochs, rows of an epoch)."""
+        seen = []
+
+        class Note(keras.layers.Layer):
+            def call(self, rows, training=False):
+                if training:
+                    tf.numpy_function(lambda rows: seen.append(rows.ravel()), [rows], [])
+                return rows
+
+        model = keras.Sequential([keras.Input((1,)), Note(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", steps_per_execution=steps_per_execution, jit_compile=False)
+        rows = np.arange(100, 110, dtype=np.float32)[:, None]
+        for _ in range(fits):
+            more["validation_data"] = (rows, rows) if validate else None
+            model.fit(batches, epochs=epochs, verbose=0, **{"shuffle": False} | more)
+        return np.concatenate(seen).reshape(fits * epochs, -1)
+
+    def batches(self, batch_size=4, seed=0, **options):
+        keras.utils.set_random_seed(0)  # after which `fit` on arrays repeats one order
+        rows = np.arange(self.N, dtype=np.float32)[:, None]
+        return training.shuffled_batches(rows, rows, batch_size, seed=seed, **options)
+
+    @pytest.mark.parametrize("validate", [False, True])
+    @pytest.mark.parametrize("steps_per_execution", [1, 2, 5])
+    def test_each_epoch_of_each_fit_is_another_permutation(self, validate, steps_per_execution):
+        options = {"fits": 2, "validate": validate, "steps_per_execution": steps_per_execution}
+        orders = self.received(self.batches(), **options)
+        assert orders.shape == (6, 20)  # 22 rows, of which two don't fill a batch
+        for order in orders:
+            assert len(set(order) & set(range(self.N))) == 20
+        assert len({tuple(order) for order in orders}) == 6
+        assert {row for order in orders for row in order} == set(range(self.N))
+        np.testing.assert_array_equal(self.received(self.batches(), **options), orders)
+        assert np.any(self.received(self.batches(seed=1), **options) != orders)
+
+    def test_fit_on_arrays_repeats_one_order_so_that_this_is_needed(self):
+        keras.utils.set_random_seed(0)
+        rows = np.arange(self.N, dtype=np.float32)[:, None]
+        first, *others = self.received(rows, y=rows, batch_size=22, fits=2, shuffle=True)
+        for other in others:
+            np.testing.assert_array_equal(other, first)
+
+    def test_without_a_remainder_every_row_comes_once(self):
+        for batch_size in (11, 22, 30):
+            for order in self.received(self.batches(batch_size)):
+                np.testing.assert_array_equal(np.sort(order), np.arange(self.N))
+
+    def test_repeated_every_row_comes_once_before_any_comes_again(self):
+        steps = {"epochs": 2, "steps_per_epoch": 11}
+        orders = self.received(self.batches(repeat=True), **steps)
+        for order in orders.reshape(4, self.N):
+            np.testing.assert_array_equal(np.sort(order), np.arange(self.N))
+        assert len({tuple(order) for order in orders.reshape(4, self.N)}) == 4
+
+    def test_rows_of_all_arrays_stay_together(self):
+        rows = np.arange(self.N)
+        x, y = {"a": rows, "b": np.stack([rows, -rows], axis=1)}, {"c": 10 * rows}
+        batches = training.shuffled_batches(x, y, 5, seed=0)
+        assert len(batches) == 4
+        for x_batch, y_batch in batches:
+            np.testing.assert_array_equal(x_batch["b"][:, 1], -x_batch["a"])
+            np.testing.assert_array_equal(y_batch["c"], 10 * x_batch["a"])
+
+
 class TestAugment:
     PICTURES = np.random.default_rng(0).integers(0, 256, size=(64, 12, 10, 3)).astype("float32")
 

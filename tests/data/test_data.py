@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from cnnlab import data
-from cnnlab.data import cifar10, image_set, shapes10
-from cnnlab.sources.archive import BrokenFileError
-from cnnlab.sources.download import DownloadError
+from cnnlab.data import cifar10, shapes10
+from cnnlab.sources import BrokenFileError, DownloadError
 
 
-def image_set(counts=(20, 10, 10), classes=5, **changes):
+def toy(counts=(20, 10, 10), classes=5, **changes):
     """Pictures whose every pixel is their number, so that each can be followed."""
     arrays, number = {}, 0
     for split, count in zip(("train", "val", "test"), counts, strict=True):
@@ -42,9 +41,8 @@ def small_sets(monkeypatch):
         return arrays, "$CNNLAB_DATA/somewhere"
 
     monkeypatch.setattr(cifar10, "load", load_cifar10)
-    monkeypatch.setattr(image_set, "CIFAR10_VAL_SIZE", 50)
     monkeypatch.setattr(
-        shapes10, "make", lambda a, b, c, seed: real_make(a // 1000, b // 10, c // 1000, seed=seed)
+        shapes10, "make", lambda a, b, c, seed: real_make(a // 1000, b // 100, c // 1000, seed=seed)
     )
     return calls
 
@@ -53,7 +51,7 @@ def small_sets(monkeypatch):
 
 
 def test_repr_tells_counts_size_classes_and_source():
-    assert repr(image_set()) == (
+    assert repr(toy()) == (
         "ImageSet: Toy\n"
         "  pictures  20 train, 10 val, 10 test; 4 × 6 RGB\n"
         "  classes   5: a, b, c, d, e\n"
@@ -62,7 +60,7 @@ def test_repr_tells_counts_size_classes_and_source():
 
 
 def test_html_tells_the_same_without_a_box():
-    page = image_set(source="a <b> & c")._repr_html_()
+    page = toy(source="a <b> & c")._repr_html_()
     text = text_of(page)
     assert "20 train, 10 val, 10 test; 4 × 6 RGB" in text
     assert "a <b> & c" in text  # escaped, not markup
@@ -71,7 +69,7 @@ def test_html_tells_the_same_without_a_box():
 
 
 def test_a_stand_in_says_so_first_in_text_html_and_title():
-    images = image_set(stands_in_for="CIFAR-10", source="drawn, because <there> is no network")
+    images = toy(stands_in_for="CIFAR-10", source="drawn, because <there> is no network")
     assert images.title == "Toy (standing in for CIFAR-10)"
     assert repr(images).splitlines()[1] == "  STAND-IN  these pictures are not CIFAR-10"
     page = images._repr_html_()
@@ -83,7 +81,7 @@ def test_a_stand_in_says_so_first_in_text_html_and_title():
 
 def test_the_box_takes_the_page_s_own_text_colour():
     """On a dark page a fixed dark text, or a fixed light background, could not be read."""
-    page = image_set(stands_in_for="CIFAR-10")._repr_html_()
+    page = toy(stands_in_for="CIFAR-10")._repr_html_()
     assert "border:2px solid" in page
     assert set(re.findall(r"[;\"]color:(\w+)", page)) == {"inherit"}
     assert re.findall(r"background:([a-z]+)", page) == ["rgba"]
@@ -121,11 +119,11 @@ def text_of(page):
 def test_arrays_that_do_not_fit_are_refused(changes):
     (split,) = (name.split("_")[1] for name in changes)
     with pytest.raises(ValueError, match=rf"Expected x_{split} uint8 .*Received: x_{split}"):
-        image_set(**changes)
+        toy(**changes)
 
 
 def test_subset_is_a_stratified_part_of_the_training_set():
-    images = image_set()
+    images = toy()
     for size in (10, 0.5):
         part = images.subset(size)
         assert np.bincount(part.y_train).tolist() == [2] * 5
@@ -141,11 +139,11 @@ def test_subset_is_a_stratified_part_of_the_training_set():
 @pytest.mark.parametrize("size", [0, 4, 21, -1, 0.1, 1.5, float("nan"), True, "all", None])
 def test_subset_of_an_impossible_size_is_refused(size):
     with pytest.raises(ValueError, match=re.escape("from 5 (one of each class) to 20, ")):
-        image_set().subset(size)
+        toy().subset(size)
 
 
 def test_at_most_cuts_large_sets_in_proportion_and_leaves_small_ones():
-    images = image_set()
+    images = toy()
     part = images.at_most(train=10, val=1_000_000, test=5)
     np.testing.assert_array_equal(part.x_train, images.subset(10).x_train)
     np.testing.assert_array_equal(part.x_val, images.x_val)
@@ -184,16 +182,17 @@ def test_larger_parts_contain_smaller_ones():
 @pytest.mark.parametrize("size", range(7, 61))
 def test_shares_add_up_and_are_within_one_of_exact(size):
     counts = np.array([1, 2, 3, 5, 7, 11, 31])
-    shares = image_set._shares(counts, size)
-    assert shares.sum() == size
+    labels = np.arange(7).repeat(counts)
+    drawn = data.stratified(labels, size)
+    assert len(set(drawn)) == size
+    shares = np.bincount(labels[drawn], minlength=7)
     assert (shares >= 1).all()
-    assert (shares <= counts).all()
     if size > 40:  # every exact share is above 0.66, so that the minimum of 1 costs nobody much
         assert np.abs(shares - counts * size / 60).max() < 1
 
 
 def test_the_sets_of_cifar10_are_disjoint_stratified_and_complete(small_sets):
-    images = data.load("cifar10")
+    images = data.load("cifar10", val_size=50)
     assert np.bincount(images.y_val).tolist() == [5] * 10
     assert np.bincount(images.y_train).tolist() == [25] * 10
     fingerprints = {picture.tobytes() for picture in (*images.x_train, *images.x_val)}
@@ -205,7 +204,7 @@ def test_the_sets_of_cifar10_are_disjoint_stratified_and_complete(small_sets):
 
 
 def test_the_split_follows_its_seed(small_sets):
-    first, same, other = (data.load("cifar10", seed=seed) for seed in (0, 0, 1))
+    first, same, other = (data.load("cifar10", val_size=50, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.x_val, same.x_val)
     assert not np.array_equal(first.x_val, other.x_val)
     np.testing.assert_array_equal(first.x_test, other.x_test)
@@ -226,7 +225,7 @@ def test_a_validation_set_that_leaves_nothing_is_refused(small_sets):
 
 
 def test_cifar10_is_named_and_sourced(small_sets):
-    images = data.load("cifar10", offline=True)
+    images = data.load("cifar10", val_size=50, offline=True)
     assert (images.name, images.title, images.stands_in_for) == ("CIFAR-10", "CIFAR-10", None)
     assert images.source == "$CNNLAB_DATA/somewhere"
     assert images.classes == cifar10.CLASSES
@@ -234,7 +233,7 @@ def test_cifar10_is_named_and_sourced(small_sets):
 
 
 def test_auto_is_cifar10_where_there_is_one(small_sets):
-    assert data.load().title == "CIFAR-10"
+    assert data.load(val_size=50).title == "CIFAR-10"
     assert small_sets[-1]["limits"].total <= 30 * 60  # a download doesn't go on for ever
 
 

@@ -1,6 +1,7 @@
-"""Image sets, split for training, validation and test: CIFAR-10, Shapes-10, your own folder.
+"""Have pictures to learn: CIFAR-10, Shapes-10 or a folder of your own, in three separate sets.
 
-Taught in the first notebook's section 1 and, for a folder, in the second notebook's.
+Needs TensorFlow only to stream a folder. Taught in section 2 of notebook 1, in section 3 of
+notebook 2 and, for a folder, in its section "Your own folder".
 """
 
 from cnnlab.data.folders import stream

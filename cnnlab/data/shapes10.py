@@ -67,13 +67,13 @@ def _box(x: Array, y: Array, half_width: float | Array, half_height: float | Arr
 
 
 def _edge(x: Array, y: Array, start: Point, end: Point) -> Array:
-    """The half-plane on the left of a line."""
+    """Return the half-plane on the left of a line."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     return (dy * (x - start[0]) - dx * (y - start[1])) / math.hypot(dx, dy)
 
 
 def _polygon(x: Array, y: Array, *corners: Point) -> Array:
-    """A polygon without dents, corners anticlockwise: the largest distance to one of its edges."""
+    """Return a polygon without dents, corners anticlockwise: the largest distance to an edge."""
     ends = corners[1:] + corners[:1]
     return reduce(np.maximum, [_edge(x, y, a, b) for a, b in zip(corners, ends, strict=True)])
 
@@ -190,7 +190,7 @@ def _draw(shape: Shape, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _place(uniform: Uniform, radius: Array) -> tuple[Array, Array]:
-    """Pixel coordinates as the shape sees them: shifted, tilted, skewed, mirrored, stretched."""
+    """Return pixels where the shape sees them: shifted, tilted, skewed, mirrored, stretched."""
     x, y = _turn(uniform(-0.4, 0.4), X - uniform(-4.5, 4.5), Y - uniform(-4.5, 4.5))
     x = x + uniform(-0.2, 0.2) * y
     x = np.where(uniform(0, 1) < 0.5, x, -x)
@@ -199,13 +199,13 @@ def _place(uniform: Uniform, radius: Array) -> tuple[Array, Array]:
 
 
 def _colour(uniform: Uniform, lightness: Array, saturation: float) -> Array:
-    """Any hue, its three channels averaging to the lightness."""
+    """Draw any hue, its three channels averaging to the lightness."""
     hue = uniform(0, 2 * np.pi) + np.float32([0, 2 * np.pi / 3, 4 * np.pi / 3])
     return (lightness + uniform(0, saturation) * np.cos(hue))[:, 0]
 
 
 def _texture(uniform: Uniform) -> Array:
-    """Clouds, on some pictures with stripes, as an opacity."""
+    """Draw clouds, on some pictures with stripes, as an opacity."""
     clouds = COSINES @ (uniform(-0.7, 0.7, (12, 12)) * STRENGTH) @ COSINES.T
     stripes = np.sin(_along(uniform(0, np.pi), X, Y) * (2 * np.pi / uniform(3.5, 9)))
     striped = np.where(uniform(0, 1) < 0.3, uniform(0.2, 0.5), 0)
@@ -215,7 +215,7 @@ def _texture(uniform: Uniform) -> Array:
 def _stick(
     uniform: Uniform, ground: Array, softness: Array, half_length: Array, half_width: Array
 ) -> tuple[Array, Array]:
-    """A layer with a small bar anywhere, lighter or darker than the ground."""
+    """Draw a layer with a small bar anywhere, lighter or darker than the ground."""
     x, y = _turn(uniform(0, np.pi), X - uniform(-16, 16), Y - uniform(-16, 16))
     cover = _cover(_box(x, y, half_length, half_width), softness)
     return cover, _colour(uniform, ground + uniform(-70, 70), 60)

@@ -1,12 +1,16 @@
-"""Have a file, whole, or say how: where it is looked for, how it is downloaded, what it must be.
+"""Have a file, whole, or say how: where to look, what proves it, how to download and unpack it.
 
-No room here knows what is in a file.
+No module here knows what a file means, and none needs TensorFlow. Behind every notebook's first
+look at its material: section 2 of notebook 1, "Its weights" in notebook 2, section 1 of notebook 3.
 """
 
-from cnnlab.sources.archive import BrokenFileError, unpack
-from cnnlab.sources.download import DEFAULT_LIMITS, DownloadError, Limits, Remote, fetch
+from cnnlab.sources.archive import unpack
+from cnnlab.sources.download import DownloadError
 from cnnlab.sources.notice import box
-from cnnlab.sources.places import Place, home_place, keras_cache, our_places
+from cnnlab.sources.origins import DEFAULT_LIMITS, Limits
+from cnnlab.sources.places import Place, home_place, search_places, shipped
+from cnnlab.sources.published import BrokenFileError, Remote
+from cnnlab.sources.search import find
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -16,9 +20,9 @@ __all__ = [
     "Place",
     "Remote",
     "box",
-    "fetch",
+    "find",
     "home_place",
-    "keras_cache",
-    "our_places",
+    "search_places",
+    "shipped",
     "unpack",
 ]

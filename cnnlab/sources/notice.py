@@ -6,7 +6,7 @@ import html
 
 
 def box(heading: str, text: str) -> str:
-    """HTML of a warning, in colours that hold on a light page and on a dark one.
+    """Return the HTML of a warning, in colours that hold on a light page and on a dark one.
 
     Args:
         heading: What is the matter, in a few words; any characters.

@@ -1,11 +1,12 @@
-"""Where files are looked for before anything is downloaded, and where a download is kept."""
+"""Places: the folders to look for a file in, and the one where a download is kept."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -17,29 +18,67 @@ class Place:
     ours: bool = False
 
 
-def our_places() -> Iterator[Place]:
-    """`$CNNLAB_DATA` where it is set, then the repository's `data/`."""
-    if folder := os.environ.get("CNNLAB_DATA"):
-        yield Place(Path(folder).expanduser(), "$CNNLAB_DATA/", ours=True)
-    repository = Path(__file__).resolve().parents[2]
-    if (repository / "pyproject.toml").is_file():  # else the library is installed on its own
-        yield Place(repository / "data", "data/", ours=True)
+def search_places(kind: str) -> list[Place]:
+    """List where to look, in order: `$CNNLAB_DATA`, the repository's `data/`, Keras's cache.
 
-
-def keras_cache(kind: str) -> Place:
-    """Keras's own folder of downloads; `kind` is "datasets" or "models"."""
-    if folder := os.environ.get("KERAS_HOME"):
-        return Place(Path(folder).expanduser() / kind, f"$KERAS_HOME/{kind}/")
-    return Place(Path.home() / ".keras" / kind, f"~/.keras/{kind}/")
+    Args:
+        kind: Which of Keras's folders: "datasets" or "models".
+    """
+    return [*_our_places(), _keras_cache(kind)]
 
 
 def home_place(kind: str) -> Place:
-    """Where a download and what is unpacked are kept: the first of our places, or Keras's cache."""
-    ours = list(our_places())
+    """Choose where to keep a download and what is unpacked: the first place that can be written to.
+
+    Args:
+        kind: Which of Keras's folders, where no place of ours will do: "datasets" or "models".
+    """
+    ours = _our_places()
     if os.environ.get("CNNLAB_DATA"):
         return ours[0]  # asked for by name: used or complained about, never replaced in silence
     for place in ours:
         existing = place.folder if place.folder.exists() else place.folder.parent
         if os.access(existing, os.W_OK):
             return place
-    return keras_cache(kind)
+    return _keras_cache(kind)
+
+
+def shipped(name: str) -> Path:
+    """Find a file that ships with the library.
+
+    A clone keeps it in the repository's `data/`, an installed wheel inside the package.
+
+    Args:
+        name: Its path there, such as "pictures/lake.jpg".
+
+    Raises:
+        FileNotFoundError: It has been lost; the message says where it should be.
+    """
+    folders = [*_repository_data(), Place(PACKAGE / "shipped", f"{PACKAGE.name}/shipped/")]
+    for place in folders:
+        if (path := place.folder / name).is_file():
+            return path
+    raise FileNotFoundError(
+        f"{name} ships with this library but is not there. Expected it in "
+        f"{' or '.join(place.label for place in folders)}. Install the library again, or take the "
+        f"file from the repository's data/ and put it into {folders[0].label}"
+    )
+
+
+def _our_places() -> list[Place]:
+    named = os.environ.get("CNNLAB_DATA")
+    ours = [Place(Path(named).expanduser(), "$CNNLAB_DATA/", ours=True)] if named else []
+    return ours + _repository_data()
+
+
+def _repository_data() -> list[Place]:
+    """Return the repository's `data/`, or nothing where the package stands on its own."""
+    if not (PACKAGE.parent / "pyproject.toml").is_file():
+        return []
+    return [Place(PACKAGE.parent / "data", "data/", ours=True)]
+
+
+def _keras_cache(kind: str) -> Place:
+    if folder := os.environ.get("KERAS_HOME"):
+        return Place(Path(folder).expanduser() / kind, f"$KERAS_HOME/{kind}/")
+    return Place(Path.home() / ".keras" / kind, f"~/.keras/{kind}/")

@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 
 from cnnlab.data import cifar10
-from cnnlab.sources import places
-from cnnlab.sources.archive import BrokenFileError
-from cnnlab.sources.download import DownloadError, Limits, Remote
+from cnnlab.sources import BrokenFileError, DownloadError, Limits, Remote, places
 
 PER_BATCH = 20
 BIN, PY = "cifar-10-batches-bin", "cifar-10-batches-py"
@@ -114,29 +112,30 @@ SHAPES = {  # what may lie in a place, best first: name -> what to write there
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
     """A computer of its own: home, repository, working folder, and small official archives."""
-    for name in ("home", "work", "repository/cnnlab/sources", "named"):
+    for name in ("home", "work", "repository/cnnlab", "named"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "repository" / "pyproject.toml").touch()
-    monkeypatch.setattr(places, "__file__", str(tmp_path / "repository/cnnlab/sources/places.py"))
+    monkeypatch.setattr(places, "PACKAGE", tmp_path / "repository/cnnlab")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setenv("CNNLAB_DATA", str(tmp_path / "named"))
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.chdir(tmp_path / "work")
-    official(monkeypatch)
+    publish(monkeypatch)
     monkeypatch.setattr(cifar10, "read", partial(cifar10.read, per_batch=PER_BATCH))
     return tmp_path
 
 
-def official(monkeypatch, binary=BINARY_ARCHIVE, python=PYTHON_ARCHIVE, origins=((), ())):
-    """Put small archives in the place of the official ones."""
-    old = {cifar10.BINARY: None, cifar10.PYTHON: None}
-    for remote, body, urls in zip(old, (binary, python), origins, strict=True):
-        old[remote] = Remote(remote.name, hashlib.sha256(body).hexdigest(), len(body), urls)
-    candidates = tuple((name, old.get(remote)) for name, remote in cifar10.CANDIDATES)
+def publish(monkeypatch, binary=BINARY_ARCHIVE, python=PYTHON_ARCHIVE, origins=((), ())):
+    """Put small archives in the place of the published ones."""
+    small = {}
+    for name, body, urls in zip(("BINARY", "PYTHON"), (binary, python), origins, strict=True):
+        old = getattr(cifar10, name)
+        urls = urls or ("http://127.0.0.1:9/nothing",)
+        small[old] = Remote(old.name, hashlib.sha256(body).hexdigest(), len(body), urls)
+        monkeypatch.setattr(cifar10, name, small[old])
+    candidates = {name: small.get(remote) for name, remote in cifar10.CANDIDATES.items()}
     monkeypatch.setattr(cifar10, "CANDIDATES", candidates)
-    monkeypatch.setattr(cifar10, "BINARY", old[cifar10.BINARY])
-    monkeypatch.setattr(cifar10, "PYTHON", old[cifar10.PYTHON])
 
 
 def is_whole(arrays):
@@ -357,7 +356,7 @@ def test_what_others_left_broken_is_passed_over_with_a_warning(disk, caplog):
 def test_nowhere_and_offline_says_what_to_put_where(disk):
     with pytest.raises(FileNotFoundError) as caught:
         cifar10.load(offline=True)
-    for fact in ("cifar-10-binary.tar.gz", cifar10.BINARY.sha256, "$CNNLAB_DATA/"):
+    for fact in ("cifar-10-binary.tar.gz", cifar10.BINARY.digest, "$CNNLAB_DATA/"):
         assert fact in str(caught.value)
     assert str(disk) not in str(caught.value)
     assert list((disk / "named").iterdir()) == []
@@ -368,7 +367,7 @@ def test_nowhere_and_offline_says_what_to_put_where(disk):
 
 def test_downloads_the_binary_archive_into_the_home_folder(disk, monkeypatch, origin):
     url = origin.serve("/binary", BINARY_ARCHIVE)
-    official(monkeypatch, origins=((url,), (origin.serve("/python", PYTHON_ARCHIVE),)))
+    publish(monkeypatch, origins=((url,), (origin.serve("/python", PYTHON_ARCHIVE),)))
     arrays, source = cifar10.load(limits=LIMITS)
     assert is_whole(arrays)
     assert source == "$CNNLAB_DATA/cifar-10-binary.tar.gz, just downloaded"
@@ -378,7 +377,7 @@ def test_downloads_the_binary_archive_into_the_home_folder(disk, monkeypatch, or
 
 def test_downloads_the_python_archive_when_the_binary_one_is_nowhere(disk, monkeypatch, origin):
     urls = origin.serve("/binary", status=404), origin.serve("/python", PYTHON_ARCHIVE)
-    official(monkeypatch, origins=((urls[0],), (urls[1],)))
+    publish(monkeypatch, origins=((urls[0],), (urls[1],)))
     arrays, source = cifar10.load(limits=LIMITS)
     assert is_whole(arrays)
     assert source == "$CNNLAB_DATA/cifar-10-python.tar.gz, just downloaded"
@@ -388,17 +387,17 @@ def test_without_a_network_the_error_has_the_step_by_hand(disk, monkeypatch):
     monkeypatch.undo()  # the real archives and origins; then only the empty disk again
     monkeypatch.setenv("CNNLAB_DATA", str(disk / "named"))
     monkeypatch.setenv("HOME", str(disk / "home"))
-    monkeypatch.setattr(places, "__file__", str(disk / "repository/cnnlab/sources/places.py"))
+    monkeypatch.setattr(places, "PACKAGE", disk / "repository/cnnlab")
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.chdir(disk / "work")
-    monkeypatch.setattr("cnnlab.sources.download.urlopen", raise_unreachable)
+    monkeypatch.setattr("cnnlab.sources.origins.urlopen", raise_unreachable)
     begin = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         cifar10.load()
     assert time.monotonic() - begin < 10
     message = str(caught.value)
     for remote in (cifar10.BINARY, cifar10.PYTHON):
-        for fact in (remote.name, remote.sha256, f"{remote.size:,}", *remote.origins):
+        for fact in (remote.name, remote.digest, f"{remote.size:,}", *remote.origins):
             assert fact in message
     assert "into $CNNLAB_DATA/" in message
 

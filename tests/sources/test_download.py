@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from cnnlab.sources import download
-from cnnlab.sources.download import DownloadError, Limits, Remote, fetch
+from cnnlab.sources import DownloadError, Limits, Remote, origins
+from cnnlab.sources.download import fetch
 
 BODY = np.random.default_rng(0).bytes(64_000)
 OTHER = np.random.default_rng(1).bytes(64_000)
@@ -123,7 +123,7 @@ def test_an_origin_that_always_breaks_off_is_given_up(origin, tmp_path):
     url = origin.serve("/file", BODY, ranges=False, breaks=[1_000] * 100)
     with pytest.raises(DownloadError, match=r"the connection ended at byte 1,000 of 64,000"):
         fetch([remote(url)], tmp_path, limits=LIMITS)
-    assert len(origin.requests) == download.ATTEMPTS
+    assert len(origin.requests) == origins.ATTEMPTS
 
 
 def test_stop_keeps_the_part_and_frees_the_lock(origin, tmp_path, monkeypatch):
@@ -218,7 +218,7 @@ def test_without_a_network_all_origins_together_take_one_limit(tmp_path, monkeyp
         time.sleep(2)
         raise OSError("too late")
 
-    monkeypatch.setattr(download, "_open", black_hole)
+    monkeypatch.setattr(origins, "_open", black_hole)
     urls = [f"http://nowhere{number}.example/file" for number in range(6)]
     begin = time.monotonic()
     with pytest.raises(DownloadError, match=r"is there a network\?") as caught:
@@ -292,7 +292,8 @@ def test_a_whole_file_in_a_read_only_folder_is_used(tmp_path, monkeypatch):
 def test_two_processes_download_once(origin, tmp_path):
     file = remote(origin.serve("/file", BODY, pace=0.1))  # 1.6 s
     code = (
-        "import sys, pathlib; from cnnlab.sources.download import Remote, fetch;"
+        "import sys, pathlib; from cnnlab.sources.published import Remote;"
+        "from cnnlab.sources.download import fetch;"
         f"path = fetch([{file!r}], pathlib.Path(sys.argv[1]));"
         "sys.exit(path.stat().st_size != 64_000)"
     )
@@ -319,6 +320,6 @@ def test_a_file_whose_sha256_nobody_publishes_is_checked_by_md5(origin, tmp_path
     bad, good = origin.serve("/bad", OTHER), origin.serve("/good", BODY)
     md5 = hashlib.md5(BODY).hexdigest()
     with pytest.raises(DownloadError, match=rf"(?s)wrong content: md5 .*64,000 bytes, md5 {md5}"):
-        fetch([Remote("file.bin", None, 64_000, (bad,), md5=md5)], tmp_path, limits=LIMITS)
-    both = Remote("file.bin", None, 64_000, (bad, good), md5=md5)
+        fetch([Remote("file.bin", md5, 64_000, (bad,), "md5")], tmp_path, limits=LIMITS)
+    both = Remote("file.bin", md5, 64_000, (bad, good), "md5")
     assert fetch([both], tmp_path, limits=LIMITS).read_bytes() == BODY

@@ -28,7 +28,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from cnnlab import training
-from cnnlab.models import packing
+from cnnlab.models import weight_files
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 CONVS = [f"block{b}_conv{c}" for b, w in enumerate(BLOCKS, 1) for c, _ in enumerate(w, 1)]
@@ -270,8 +270,8 @@ def main() -> int:
     plain, weights = network(len(names), batchnorm=False, dtype="float32"), fold(trained)
     top1["folded"] = accuracy(put(weights, plain), x_val, y_val)
     weights = equalize(weights, mean_squares(plain, x[:: max(len(x) // 5_000, 1)]))
-    packed = packing.pack(weights)
-    top1["packed"] = accuracy(put(packing.unpack(packed), plain), x_val, y_val)
+    packed = weight_files.quantize(weights)
+    top1["packed"] = accuracy(put(weight_files.dequantize(packed), plain), x_val, y_val)
     top1 = {key: [round(value, 4) for value in values] for key, values in top1.items()}
 
     about = {

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from cnnlab import models
-from cnnlab.models import packing
+from cnnlab.models import weight_files
 
 SCRIPT = Path(__file__).parent.parent / "data" / "make_vgg16_weights.py"
 CLASSES = 5
@@ -88,7 +88,7 @@ def test_equal_channels_change_nothing_and_have_a_mean_square_of_1(script, train
 def test_what_is_packed_is_the_vgg16_of_keras(script, trained, plain, pixels, tmp_path):
     weights = script.fold(trained)
     weights = script.equalize(weights, script.mean_squares(script.put(weights, plain), pixels))
-    np.savez(tmp_path / "w.npz", **packing.pack(weights), classes=np.array(list("abcde")))
+    np.savez(tmp_path / "w.npz", **weight_files.quantize(weights), classes=np.array(list("abcde")))
     found = models.vgg16(tmp_path / "w.npz", include_top=True)(pixels).numpy()
     expected = trained(pixels, training=False).numpy()
     assert relative_error(found, expected) < 0.06  # 8 bits, thirteen times

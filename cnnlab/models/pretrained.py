@@ -18,8 +18,7 @@ import keras
 from keras import layers
 
 from cnnlab.models import weight_files
-from cnnlab.models.weights import IMAGENET_CLASSES, NETWORKS, Weights, find, official
-from cnnlab.sources.download import Limits
+from cnnlab.models.weights import IMAGENET_CLASSES, NETWORKS, Weights, find, find_published
 
 Shape = tuple[int | None, int | None, int]
 SPREAD = 64  # of pixels around their mean, about: what random first kernels are divided by
@@ -31,18 +30,18 @@ def vgg16(
     *,
     include_top: bool = False,
     offline: bool = False,
-    limits: Limits | None = None,
 ) -> keras.Model:
-    """VGG-16 from pixels to block5_pool, or to the logits of the classes it was trained on.
+    """Build VGG-16, from pixels to block5_pool, or to the logits of the classes it was trained on.
 
     Args:
-        weights: "imagenet", "tinyimagenet", "auto" (ImageNet's, else Tiny ImageNet's, which is
-            announced), a file, None (random), or what `find_weights` returned.
+        weights: "imagenet": Keras's, from this disk, else downloaded. "shipped": this repository's
+            own, from Tiny ImageNet. "auto": ImageNet's, else the shipped ones, which is announced.
+            A file: `.h5` in Keras's layouts or `.npz` as shipped. None: random. Another model's
+            `pretrained`: the same again.
         input_shape: Height, width and 3; None for any side of at least 32 pixels.
         include_top: Whether to end in float32 logits. ImageNet's 1,000 need 224 × 224, to which
-            pictures of another size are scaled; Tiny ImageNet's 200 take any size, best about 64.
+            pictures of another size are scaled; the shipped ones' 200 take any size, best about 64.
         offline: Whether to do without a download.
-        limits: Time limits of a download, as for `find_weights`.
 
     Returns:
         The model; layers block1_conv1 … block5_pool. `model.pretrained` says which weights it got.
@@ -52,7 +51,7 @@ def vgg16(
         OSError: The weights can't be had; the message says what to do by hand.
         ValueError: An argument is not as described.
     """
-    found = find("vgg16", weights, include_top=include_top, offline=offline, limits=limits)
+    found = find("vgg16", weights, include_top=include_top, offline=offline)
     return _build(found, input_shape, include_top)
 
 
@@ -62,16 +61,14 @@ def backbone(
     input_shape: Shape = (None, None, 3),
     *,
     offline: bool = False,
-    limits: Limits | None = None,
 ) -> keras.Model:
-    """A network from pixels to its last feature maps.
+    """Build a network from pixels to its last feature maps.
 
     Args:
         network: "vgg16", "vgg19" or "inception_v3".
         weights: As for `vgg16`; for the other two, "auto" is "imagenet".
         input_shape: Height, width and 3; None for any side of at least 32 pixels (Inception: 75).
         offline: Whether to do without a download.
-        limits: Time limits of a download.
 
     Returns:
         The model. `model.pretrained` says which weights it got.
@@ -81,15 +78,15 @@ def backbone(
         OSError: As for `vgg16`.
         ValueError: As for `vgg16`.
     """
-    found = find(network, weights, offline=offline, limits=limits)
+    found = find(network, weights, offline=offline)
     return _build(found, input_shape, include_top=False)
 
 
 def class_names(weights: str | Weights, *, offline: bool = False) -> tuple[str, ...]:
-    """The names of the classes whose logits `vgg16(weights, include_top=True)` gives.
+    """Name the classes whose logits `vgg16(weights, include_top=True)` gives.
 
     Args:
-        weights: "imagenet", "tinyimagenet", or a model's `pretrained`.
+        weights: "imagenet", "shipped", or a model's `pretrained`.
         offline: Whether to do without a download (ImageNet's names: 35 kB).
 
     Raises:
@@ -97,16 +94,15 @@ def class_names(weights: str | Weights, *, offline: bool = False) -> tuple[str, 
         OSError: As for `vgg16`.
         ValueError: These weights know no classes.
     """
-    if weights == "tinyimagenet":
+    if weights == "shipped":
         weights = find("vgg16", weights)
     if isinstance(weights, Weights) and weights.path and weights.path.suffix == ".npz":
-        return weight_files.class_names(weights.path)
+        return weight_files.read_class_names(weights.path)
     if weights != "imagenet" and not (isinstance(weights, Weights) and weights.path):
         raise ValueError(
-            'Expected "imagenet", "tinyimagenet" or weights from a file. '
-            f"Received: weights={weights!r}"
+            f'Expected "imagenet", "shipped" or weights from a file. Received: weights={weights!r}'
         )
-    path, _ = official([IMAGENET_CLASSES], offline=offline)
+    path, _ = find_published([IMAGENET_CLASSES], offline=offline)
     numbered = json.loads(path.read_text())  # {"0": ["n01440764", "tench"], …}
     return tuple(numbered[str(i)][1].replace("_", " ") for i in range(len(numbered)))
 
@@ -130,7 +126,7 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     x = network.preprocess(x)
     x = network.build(include_top=False, weights=None, input_tensor=x).output
     if include_top:
-        x = (_tiny_imagenet_top if ours else _imagenet_top)(x, found)
+        x = (_average_top if ours else _imagenet_top)(x, found)
     # Keras's own model would want its one input in a list, and warn of a bare tensor.
     model = keras.Model(inputs, x, name=found.network)
     if found.path:
@@ -141,9 +137,9 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     return model
 
 
-def _tiny_imagenet_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
+def _average_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
     x = layers.GlobalAveragePooling2D(name="average")(x)
-    classes = len(weight_files.class_names(found.path))
+    classes = len(weight_files.read_class_names(found.path))
     return layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
@@ -155,7 +151,7 @@ def _imagenet_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
 
 
 def _initialize(model: keras.Model) -> None:
-    """Gives random kernels He's spread, so that activations are of order 1 in every layer.
+    """Give random kernels He's spread, so that activations are of order 1 in every layer.
 
     Keras's default, Glorot's, lets them shrink by a factor of √2 with each ReLU.
 

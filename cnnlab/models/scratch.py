@@ -18,7 +18,7 @@ Shape = tuple[int, int, int]
 def linear(
     input_shape: Shape = (32, 32, 3), num_classes: int = 10, *, name: str = "linear"
 ) -> keras.Model:
-    """One weight for each pixel, channel and class: the yardstick that any network must beat.
+    """Build a linear classifier, one weight for each pixel and class: what any network must beat.
 
     Args:
         input_shape: Height, width and channels of a picture.
@@ -40,7 +40,7 @@ def plain_cnn(
     hidden: int = 64,
     name: str = "plain_cnn",
 ) -> keras.Model:
-    """Convolutions, pooling and a dense layer: the network of TensorFlow's CNN tutorial.
+    """Build the network of TensorFlow's CNN tutorial: convolutions, pooling and a dense layer.
 
     Departs from the tutorial only in that scaling to 0…1 happens inside the model.
 
@@ -73,7 +73,7 @@ def batchnorm_cnn(
     dropout: float = 0.2,
     name: str = "batchnorm_cnn",
 ) -> keras.Model:
-    """`plain_cnn` with batch normalization after each convolution and dropout before the logits.
+    """Build `plain_cnn` with batch normalization after convolutions and dropout before the logits.
 
     The convolutions lose their biases: normalization subtracts them again. Pooling comes before
     normalization, which picks the same pixels and leaves a quarter of them to normalize.
@@ -106,7 +106,7 @@ def resnet(
     activation: str = "relu",
     name: str = "resnet",
 ) -> keras.Model:
-    """A residual network: a stem, then groups of convolutions whose tail is added to a shortcut.
+    """Build a residual network: a stem, then groups of convolutions, each added to its shortcut.
 
     Each group widens and halves the map (convolution, max pooling, normalization), then adds
     `depth` more convolutions to what it has: `x + f(x)`. The defaults are small enough for two CPU
@@ -138,12 +138,12 @@ def resnet(
         x = layers.Add(name=f"group{group}_add")([x, tail]) if shortcut else tail
     x = layers.GlobalMaxPooling2D(name="global_pool")(x)
     # Small logits: with large steps the last layer would else be sure before it knows anything.
-    x = layers.Rescaling(1 / 8, name="calm")(x)
+    x = layers.Rescaling(1 / 8, name="logit_scale")(x)
     return keras.Model(inputs, _logits(x, num_classes), name=name)
 
 
 def six_views(model: keras.Model, *, shift: int = 1) -> keras.Model:
-    """Looks six times: at the picture, at it shifted up left and down right, and at their mirrors.
+    """Look six times: at the picture, at it shifted up left and down right, and at their mirrors.
 
     It returns the mean of the six logits, the views that are not shifted counting double. It has
     no weights of its own, needs no training and takes six times as long.
@@ -168,7 +168,7 @@ def six_views(model: keras.Model, *, shift: int = 1) -> keras.Model:
 
 @keras.saving.register_keras_serializable("cnnlab")
 class L2Pooling2D(layers.Layer):
-    """Pools each window to its L2 norm, the square root of the sum of squares.
+    """Pool each window to its L2 norm, the square root of the sum of squares.
 
     Between average pooling (every value counts alike) and max pooling (only the largest does).
 
@@ -184,7 +184,7 @@ class L2Pooling2D(layers.Layer):
         self.pool_size = pool_size
 
     def call(self, inputs):
-        """Pools `(n, h, w, c)` to `(n, h // pool_size, w // pool_size, c)`."""
+        """Pool `(n, h, w, c)` to `(n, h // pool_size, w // pool_size, c)`."""
         mean_square = ops.average_pool(ops.square(inputs), self.pool_size)
         # The floor keeps the gradient finite where a whole window is 0, as it can be behind a ReLU.
         return ops.sqrt(ops.maximum(mean_square * self.pool_size**2, keras.config.epsilon() ** 2))
@@ -194,13 +194,13 @@ class L2Pooling2D(layers.Layer):
 
 
 def _pixels(input_shape: Shape):
-    """An input for pixels, and the pixels in about -2…2 (CIFAR-10's spread is 62 around 121)."""
+    """Make an input for pixels, brought to about -2…2 (CIFAR-10's spread is 62 around 121)."""
     inputs = keras.Input(input_shape, name="pixels")
     return inputs, layers.Rescaling(1 / 64, offset=-2.0, name="scale")(inputs)
 
 
 def _logits(x, num_classes: int):
-    """A dense layer to the logits, kept in float32 under mixed precision."""
+    """Add a dense layer to the logits, kept in float32 under mixed precision."""
     return layers.Dense(num_classes, dtype="float32", name="logits")(x)
 
 

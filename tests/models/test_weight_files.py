@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab.models import packing, weight_files
-from cnnlab.sources.archive import BrokenFileError
+from cnnlab.models import weight_files
+from cnnlab.sources import BrokenFileError
 
 WIDTHS = {"block1_conv1": 4, "block1_conv2": 5, "block2_conv1": 6}
 
@@ -43,7 +43,9 @@ def write_h5(path, model):
 def write_npz(path, model):
     own = [layer for layer in model.layers if layer.weights]
     arrays = {f"{layer.name}/{w.name}": w.numpy() for layer in own for w in layer.weights}
-    np.savez_compressed(path, **packing.pack(arrays), classes=np.array(["cat", "dog"]), about="")
+    np.savez_compressed(
+        path, **weight_files.quantize(arrays), classes=np.array(["cat", "dog"]), about=""
+    )
     return path
 
 
@@ -150,4 +152,4 @@ def test_other_files_of_the_same_kind_are_no_weights(tmp_path):
 
 
 def test_a_packed_file_knows_its_classes(tmp_path):
-    assert weight_files.class_names(write_npz(tmp_path / "w.npz", network())) == ("cat", "dog")
+    assert weight_files.read_class_names(write_npz(tmp_path / "w.npz", network())) == ("cat", "dog")

@@ -12,9 +12,7 @@ import pytest
 
 from cnnlab import models
 from cnnlab.models import weights
-from cnnlab.sources import places
-from cnnlab.sources.archive import BrokenFileError
-from cnnlab.sources.download import DownloadError, Limits, Remote
+from cnnlab.sources import BrokenFileError, DownloadError, Limits, Remote, places
 
 NOTOP = weights.NETWORKS["vgg16"].imagenet.name
 WITH_TOP = weights.VGG16_WITH_TOP.name
@@ -26,15 +24,21 @@ LIMITS = Limits(connect=20, stall=20, window=20, slow=100, total=200, lock=20)
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
     """A computer of its own, with small published files in the place of the real ones."""
-    for name in ("home", "repository/cnnlab/sources", "repository/data", "named", "keras/models"):
+    for name in ("home", "repository/cnnlab", "repository/data", "named", "keras/models"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "repository" / "pyproject.toml").touch()
-    monkeypatch.setattr(places, "__file__", str(tmp_path / "repository/cnnlab/sources/places.py"))
+    monkeypatch.setattr(places, "PACKAGE", tmp_path / "repository/cnnlab")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CNNLAB_DATA", str(tmp_path / "named"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     publish(monkeypatch)
+    limit(monkeypatch)
     return tmp_path
+
+
+def limit(monkeypatch, **changes):
+    for name in ("DEFAULT_LIMITS", "AUTO_LIMITS"):
+        monkeypatch.setattr(weights, name, replace(LIMITS, **changes))
 
 
 def publish(monkeypatch, *, url="http://127.0.0.1:9/file"):
@@ -46,7 +50,7 @@ def publish(monkeypatch, *, url="http://127.0.0.1:9/file"):
 
 
 def small(name, body, *urls):
-    return Remote(name, None, len(body), urls, md5=hashlib.md5(body).hexdigest())
+    return Remote(name, hashlib.md5(body).hexdigest(), len(body), urls, "md5")
 
 
 # --- on this disk ---------------------------------------------------------------------------------
@@ -68,7 +72,7 @@ def test_places_are_searched_in_order(disk, wanted):
 
 def test_the_file_with_the_top_serves_for_either_and_the_small_one_only_without(disk):
     (disk / "named" / NOTOP).write_bytes(BODY)
-    with pytest.raises(FileNotFoundError, match=rf"{WITH_TOP} is not on this disk"):
+    with pytest.raises(FileNotFoundError, match=rf"VGG-16's .* on this disk.* Get {WITH_TOP} from"):
         weights.find("vgg16", "imagenet", include_top=True, offline=True)
     (disk / "named" / NOTOP).unlink()
     (disk / "named" / WITH_TOP).write_bytes(TOP_BODY)
@@ -101,13 +105,13 @@ def test_a_broken_file_of_ours_is_named(disk, wanted, caplog):
         with pytest.raises(BrokenFileError, match=rf"^\$CNNLAB_DATA/{NOTOP} can't be read"):
             weights.find("vgg16", wanted)
     else:
-        (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+        (disk / "repository/data" / weights.SHIPPED).touch()
         found = weights.find("vgg16", wanted)
         assert f"because: $CNNLAB_DATA/{NOTOP} can't be read" in found.source
         assert found.stands_in_for == "ImageNet"
 
 
-def test_another_network_under_the_official_name_is_refused_by_its_first_other_layer(disk):
+def test_another_network_under_the_published_name_is_refused_by_its_first_other_layer(disk):
     model = keras.applications.VGG19(weights=None, include_top=False)
     model.save(disk / "model.h5")
     (disk / "model.h5").rename(disk / "named" / NOTOP)
@@ -123,12 +127,14 @@ def test_another_network_under_the_official_name_is_refused_by_its_first_other_l
         weights.find("vgg16", "imagenet")
 
 
-def test_tiny_imagenet_is_found_or_said_how_to_make(disk):
-    with pytest.raises(FileNotFoundError, match=r"data/make_vgg16_weights\.py.*\$CNNLAB_DATA/"):
-        weights.find("vgg16", "tinyimagenet")
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
-    found = weights.find("vgg16", "tinyimagenet")
-    assert found.source == f"data/{weights.TINY_IMAGENET}"
+def test_what_ships_is_found_or_said_where_it_should_be(disk, caplog):
+    for wanted in ("shipped", "auto"):
+        with pytest.raises(FileNotFoundError, match=r"ships with .* in data/ or cnnlab/shipped/\."):
+            weights.find("vgg16", wanted, offline=True)
+    assert "not ImageNet" not in caplog.text  # nothing is announced that there isn't
+    (disk / "repository/data" / weights.SHIPPED).touch()
+    found = weights.find("vgg16", "shipped")
+    assert found.source == f"data/{weights.SHIPPED}"
     assert found.title == "VGG-16 (Tiny ImageNet)"
 
 
@@ -145,8 +151,8 @@ def test_a_file_of_ones_own_and_what_was_found_before_are_taken_as_they_are(disk
     ("arguments", "message"),
     [
         (("vgg11",), r"one of vgg16, vgg19, inception_v3\. Received: network='vgg11'"),
-        (("vgg16", "imagnet"), r'"tinyimagenet", None or a file .*weights=\'imagnet\''),
-        (("vgg19", "tinyimagenet"), r"\"imagenet\", None or a file .* for vgg19\. Received"),
+        (("vgg16", "imagnet"), r'"shipped", None or a file .*weights=\'imagnet\''),
+        (("vgg19", "shipped"), r"\"imagenet\", None or a file .* for vgg19\. Received"),
         (("vgg19", weights.Weights("vgg16", "random", "")), r"of vgg19\. Received: .*VGG-16"),
     ],
 )
@@ -168,7 +174,7 @@ def test_downloads_once_into_the_home_folder_through_a_redirect(disk, monkeypatc
     origin.serve("/real", BODY)
     url = origin.serve("/old", status=302, headers={"Location": origin.url("/real")})
     publish(monkeypatch, url=url)
-    found = weights.find("vgg16", "auto", limits=LIMITS)
+    found = weights.find("vgg16", "auto")
     assert found.path.read_bytes() == BODY
     assert found.source == f"$CNNLAB_DATA/{NOTOP}, just downloaded"
     assert weights.find("vgg16", "imagenet").source == f"$CNNLAB_DATA/{NOTOP}"
@@ -185,16 +191,16 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_auto_falls_back_on_a_bad_origin_and_imagenet_says_why(disk, monkeypatch, origin, fault):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     reply, reason = FAULTS[fault]
+    limit(monkeypatch, stall=0.3)
     publish(monkeypatch, url=origin.serve("/file", **reply))
     begin = time.monotonic()
-    limits = replace(LIMITS, stall=0.3)
-    found = weights.find("vgg16", "auto", limits=limits)
+    found = weights.find("vgg16", "auto")
     assert time.monotonic() - begin < 10
-    assert found.path == disk / "repository/data" / weights.TINY_IMAGENET
+    assert found.path == disk / "repository/data" / weights.SHIPPED
     with pytest.raises(DownloadError) as caught:
-        weights.find("vgg16", "imagenet", limits=limits)
+        weights.find("vgg16", "imagenet")
     for fact in (reason, origin.url("/file"), NOTOP, hashlib.md5(BODY).hexdigest(), "$CNNLAB_DATA"):
         assert fact in str(caught.value)
     assert not (disk / "named" / NOTOP).exists()
@@ -205,33 +211,38 @@ def test_without_a_network_auto_gives_up_within_seconds(disk, monkeypatch):
         time.sleep(3)
         raise OSError("too late")
 
-    monkeypatch.setattr("cnnlab.sources.download._open", black_hole)
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    monkeypatch.setattr("cnnlab.sources.origins._open", black_hole)
+    limit(monkeypatch, connect=0.3)
+    (disk / "repository/data" / weights.SHIPPED).touch()
     begin = time.monotonic()
-    weights.find("vgg16", "auto", limits=replace(LIMITS, connect=0.3))
+    weights.find("vgg16", "auto")
     assert time.monotonic() - begin < 2
-    assert weights.AUTO_LIMITS.connect <= 10
-    assert Limits().connect <= 10
+
+
+def test_nobody_waits_for_long_to_know_that_there_is_no_network():
+    for limits in (weights.AUTO_LIMITS, weights.DEFAULT_LIMITS):
+        assert limits.connect <= 10
+    assert weights.AUTO_LIMITS.total <= 15 * 60
 
 
 def test_the_stand_in_cannot_be_missed(disk, caplog):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
-    found = weights.find("vgg16", "auto", limits=LIMITS)
+    (disk / "repository/data" / weights.SHIPPED).touch()
+    found = weights.find("vgg16", "auto")
     assert "VGG-16 with weights from Tiny ImageNet, not ImageNet" in caplog.text
     assert found.title == "VGG-16 (Tiny ImageNet, standing in for ImageNet)"
     assert "STAND-IN  these weights are not ImageNet's" in repr(found)
     assert "Stand-in weights: Tiny ImageNet, not ImageNet" in found._repr_html_()
     assert f"because: {NOTOP} could not be downloaded" in found.source
     assert str(disk) not in found.source
-    assert "Stand-in" not in weights.find("vgg16", "tinyimagenet")._repr_html_()
+    assert "Stand-in" not in weights.find("vgg16", "shipped")._repr_html_()
 
 
 def test_offline_and_half_a_gigabyte_nobody_asked_for_are_not_downloaded(disk, monkeypatch, origin):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     publish(monkeypatch, url=origin.serve("/file", BODY))
     assert weights.find("vgg16", "auto", offline=True).stands_in_for == "ImageNet"
     assert weights.find("vgg16", "auto", include_top=True).stands_in_for == "ImageNet"
-    with pytest.raises(FileNotFoundError, match=r"no download was wanted\. Get it from http"):
+    with pytest.raises(FileNotFoundError, match=rf"no download was wanted\. Get {NOTOP} from http"):
         weights.find("vgg16", "imagenet", offline=True)
     assert origin.requests == []
 
@@ -244,7 +255,7 @@ def test_names_addresses_and_digests_are_those_in_keras():
         source = inspect.getsource(sys.modules[f"keras.src.applications.{module}"])
         folder, name = remote.origins[0].rsplit("/", 1)
         assert name == remote.name
-        for fact in (remote.name, remote.md5, folder):
+        for fact in (remote.name, remote.digest, folder):
             assert fact in source.replace('"\n    "', "")
 
 

@@ -74,7 +74,13 @@ def test_a_download_is_read_as_what_it_is_and_said_to_be_one(folders, origin):
 def test_offline_says_what_to_get_where_and_how_to_prove_it(folders):
     with pytest.raises(FileNotFoundError) as caught:
         search(folders)
-    for fact in ("The file is not on this disk", *REMOTE.origins, "4 bytes", "sha256 00", "home/"):
+    for fact in (
+        "The file can't be found on this disk",
+        *REMOTE.origins,
+        "4 bytes",
+        "sha256 00",
+        "home/",
+    ):
         assert fact in str(caught.value)
 
 

@@ -1,9 +1,9 @@
-"""cnnlab.models.packing: what rounding to 8 bits costs, and what it must not touch."""
+"""cnnlab.models.weight_files: what rounding to 8 bits costs, and what it must not touch."""
 
 import numpy as np
 import pytest
 
-from cnnlab.models import packing
+from cnnlab.models import weight_files
 
 
 def kernel(outputs, inputs=(1.0,) * 32, seed=0):
@@ -15,7 +15,7 @@ def kernel(outputs, inputs=(1.0,) * 32, seed=0):
 
 def test_a_hand_value():
     weights = np.float32([[2.0, 0.0], [-254.0, 0.0], [0.0, 0.0]]).reshape(1, 1, 3, 2)
-    codes, outputs, inputs = packing.quantize(weights)
+    codes, outputs, inputs = weight_files.quantize_kernel(weights)
     assert codes.dtype == np.int8
     # Both inputs that count are brought to one size, so both have the largest code.
     assert codes.tolist() == [[[[127, 0], [-127, 0], [0, 0]]]]
@@ -26,7 +26,7 @@ def test_a_hand_value():
 def test_each_channel_loses_about_a_hundredth_of_its_spread_whatever_its_size():
     sizes = np.float32([1e-4, 1e-2, 1, 1e3])
     weights = kernel(sizes, sizes.repeat(8))
-    codes, outputs, inputs = packing.quantize(weights)
+    codes, outputs, inputs = weight_files.quantize_kernel(weights)
     error = codes * outputs * inputs - weights
     assert (np.abs(error) <= 0.5001 * outputs * inputs).all()
     spread = sizes.repeat(8)[:, None] * sizes
@@ -39,7 +39,7 @@ def test_weights_that_are_no_numbers_are_refused(wrong):
     weights = kernel([1.0, 2.0])
     weights[1, 1, 5, 0] = wrong
     with pytest.raises(ValueError, match="Received: a kernel with NaN or infinity"):
-        packing.quantize(weights)
+        weight_files.quantize_kernel(weights)
 
 
 def test_only_kernels_of_convolutions_are_rounded_and_notes_are_left_out(tmp_path):
@@ -51,13 +51,15 @@ def test_only_kernels_of_convolutions_are_rounded_and_notes_are_left_out(tmp_pat
         "logits/bias": rng.standard_normal(5).astype(np.float32),
     }
     path = tmp_path / "packed.npz"
-    np.savez_compressed(path, **packing.pack(weights), classes=np.array(["a", "b"]), about="note")
+    np.savez_compressed(
+        path, **weight_files.quantize(weights), classes=np.array(["a", "b"]), about="note"
+    )
     with np.load(path) as file:
-        unpacked = packing.unpack(file)
-    assert list(unpacked) == list(weights)
-    assert {array.dtype for array in unpacked.values()} == {np.dtype(np.float32)}
+        again = weight_files.dequantize(file)
+    assert list(again) == list(weights)
+    assert {array.dtype for array in again.values()} == {np.dtype(np.float32)}
     np.testing.assert_allclose(
-        unpacked["block1_conv1/kernel"], weights["block1_conv1/kernel"], atol=0.02
+        again["block1_conv1/kernel"], weights["block1_conv1/kernel"], atol=0.02
     )
     for name in list(weights)[1:]:
-        np.testing.assert_array_equal(unpacked[name], weights[name])
+        np.testing.assert_array_equal(again[name], weights[name])

@@ -262,9 +262,9 @@ def _draw_bars(
     ax.barh(range(len(top)), np.ones(len(top)), color=canvas.FAINT, height=0.82)
     ax.barh(range(len(top)), probabilities[top], color=colors, height=0.82)
     for row, c in enumerate(top):
-        style = {"va": "center", "fontsize": canvas.SMALL_SIZE, "color": canvas.INK}
         weight = "bold" if c == truth else "normal"  # the right bar may be too short to be seen
-        ax.text(0.02, row, canvas.shorten(classes[c], 30), weight=weight, **style)
-        ax.text(0.985, row, f"{probabilities[c]:.0%}", ha="right", **style)
+        name = canvas.shorten(classes[c], 30)
+        canvas.write(ax, name, (0.02, row), ha="left", weight=weight)
+        canvas.write(ax, f"{probabilities[c]:.0%}", (0.985, row), ha="right")
     ax.set(xlim=(0, 1), ylim=(max(k, 3) - 0.5, -0.5))
     ax.set_axis_off()

@@ -10,7 +10,6 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -82,10 +81,9 @@ def board(
             else:
                 _paint(ax, picture)
                 canvas.note(ax, text)
-        style = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 4, "color": canvas.INK}
-        line[0].set_ylabel(canvas.wrap(name, 1.0), fontsize=canvas.TEXT_SIZE, **style)
+        canvas.name_row(line[0], canvas.wrap(name, 1.0), labelpad=4)
     for ax, text in zip(axes[0], above, strict=True):
-        ax.set_title(text, loc="left", fontsize=canvas.SMALL_SIZE, color=canvas.INK, pad=3)
+        canvas.head(ax, text, size=canvas.SMALL_SIZE, pad=3)
     return figure
 
 
@@ -205,6 +203,6 @@ def _paint(ax: Axes, picture: np.ndarray) -> None:
 
 def _heat(ax: Axes, values: np.ndarray) -> None:
     """Draw numbers from 0 up as a map from white to black."""
-    peak = float(values.max()) or 1.0
-    canvas.show(ax, values, cmap=colormaps["gray_r"], vmin=0.0, vmax=peak)
+    colors, norm = canvas.scale(np.maximum(values, 0))
+    canvas.show(ax, values, cmap=colors, norm=norm)
     ax.spines[:].set(visible=True, color=canvas.RULE)

@@ -1,15 +1,73 @@
-"""Figures of transfer: what layers cost, like and tell, how far they move, where it pays."""
+"""Charts of numbers of any origin: lines, time series, bars and points, each named where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.text import Annotation
 
 from cnnlab.plots import canvas
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw named series, each named at the end of its line where there are several.
+
+    Args:
+        series: (x, y) by name, each (n,).
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        title: figure title.
+    """
+    figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
+    ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
+    ax.set(xscale=xscale, yscale=yscale)
+    ends = []
+    for i, (name, (x, y)) in enumerate(series.items()):
+        color = canvas.SERIES[i % len(canvas.SERIES)]
+        canvas.draw_line(ax, x, y, color)
+        ends += canvas.line_end(x, y, name, color)
+    if len(series) > 1:
+        canvas.label_ends(ax, ends)
+    return figure
+
+
+def signals(
+    series: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+    *,
+    spans: Sequence[tuple[int, int] | None] = (),
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw time series under each other, each on its own scale, with a stretch shaded.
+
+    Args:
+        series: (steps,) by name, or several such lines to lay over each other; NaN leaves gaps.
+        spans: first and last step of the stretch to shade in each panel, or None.
+        title: figure title.
+    """
+    figure = canvas.new_figure(1.1 * len(series) + 0.3, title)
+    axes = np.atleast_1d(figure.subplots(len(series), 1, sharex=True))
+    for i, (ax, (name, curves)) in enumerate(zip(axes, series.items(), strict=True)):
+        canvas.style_axes(ax)
+        curves = np.atleast_2d(curves)
+        for curve, color in zip(curves, (canvas.INK, *canvas.SERIES[1:]), strict=False):
+            ax.plot(curve, color=color, lw=1.1 if len(curves) == 1 else 1.6)
+        if i < len(spans) and spans[i] is not None:
+            ax.axvspan(*spans[i], color=canvas.PALE_VERMILLION, lw=0, zorder=0)
+        canvas.head(ax, name)
+        ax.set_xlim(0, curves.shape[1] - 1)
+    axes[-1].set_xlabel("step", fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
+    return figure
 
 
 def costs(
@@ -45,7 +103,7 @@ def costs(
         canvas.style_axes(ax, rules="")
         ax.barh(range(len(names)), sizes, color=color, height=0.62)
         for row, size in enumerate(sizes):
-            _write(ax, f"{_digits(size)}{unit}", (size, row), (4, 0), ha="left")
+            canvas.write(ax, f"{_digits(size)}{unit}", (size, row), beside=4)
         ax.set_xlim(0, 1.35 * sizes.max())
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
@@ -121,9 +179,9 @@ def embedding(
         for index in present:  # above every point
             middle = np.median(points[labels == index], axis=0)
             box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
-            text = _write(ax, classes[index], tuple(middle), (0, 0), ha="center")
             darker = [0.75 * c for c in to_rgb(_color(index))]  # thin letters need more contrast
-            text.set(bbox=box, weight="bold", color=darker)
+            look = {"bbox": box, "weight": "bold", "color": darker}
+            canvas.write(ax, classes[index], tuple(middle), **look)
     return figure
 
 
@@ -143,7 +201,7 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
         ax.barh(range(len(names)), list(values.values()), color=color, height=0.7)
         for row, value in enumerate(values.values()):
             if not value:
-                _write(ax, "frozen: 0", (0, row), (3, 0), ha="left").set_color(canvas.MUTED)
+                canvas.write(ax, "frozen: 0", (0, row), beside=3, color=canvas.MUTED)
         ax.set_xlim(0, 1.05 * peak)
         canvas.percent(ax.xaxis)
         canvas.head(ax, stage)
@@ -153,17 +211,9 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
 
 
 def _digits(value: float) -> str:
-    """Three digits where there are decimals, all of them where there are none."""
+    """Write three digits where there are decimals, all of them where there are none."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _color(index: int) -> str:
     return canvas.SERIES[index % len(canvas.SERIES)]
-
-
-def _write(
-    ax: Axes, text: str, point: tuple[float, float], offset: tuple[int, int], **style: object
-) -> Annotation:
-    """Write a small text some points beside a point of the data."""
-    look = {"va": "center", "fontsize": canvas.SMALL_SIZE, "color": canvas.INK}
-    return ax.annotate(text, point, offset, textcoords="offset points", **look | style)

@@ -275,7 +275,7 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
 
 
 def _resize(image: Image.Image, shape: tuple[int, int], fit: str) -> Image.Image:
-    """Antialiased resize (Lanczos) after the crop, so that a circle stays a circle."""
+    """Resize with antialiasing (Lanczos), after the crop, so that a circle stays a circle."""
     height, width = shape
     box = None
     if fit == "crop":

@@ -1,20 +1,20 @@
 """Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
 
 Nothing is shown, no argument is changed, and a figure knows no other room: what it draws is
-computed by whoever calls it. Where to find which, and the notebook sections that use it first:
+computed by whoever calls it. Where to find which, with the notebook and section that show it first:
 
 - `convolution`, how a convolution computes: `dot_product`, `sliding`, `volumes`, `output_sizes`,
   `matrices`, `areas` (notebook 1, section 1).
-- `networks`, a whole network as the volumes that its layers hand on: `architecture` (1.3, 2.1).
+- `networks`, a whole network as the volumes that its layers hand on: `architecture` (1, 3).
 - `pictures`, pictures and what a model says of them: `gallery`, `grid`, `channels`, `augmented`,
-  `mistakes`, `prediction_bars` (1.2).
-- `training`, runs: `learning_curves`, `ladder`, `schedule` (1.3).
-- `scores`, what is taken for what: `confusion`, `reliability` (1.4).
+  `mistakes`, `prediction_bars` (1, 2).
+- `training`, runs: `learning_curves`, `ladder`, `schedule` (1, 3).
+- `scores`, what is taken for what: `confusion`, `reliability` (1, 4).
 - `inside`, what layers answer: `filters`, `activation_maps`, `maps`, `receptive_fields`,
-  `heatmaps` (1.1, 1.5).
+  `heatmaps` (1, 1 and 5).
 - `charts`, numbers of any origin: `lines`, `signals`, `costs`, `score_lines`, `embedding`,
-  `changes` (1.1, 2).
-- `style`, painted pictures: `board`, `close_ups`, `gram`, `progress` (3).
+  `changes` (1, 1; most of them 2, 1 to 7).
+- `style`, painted pictures: `board`, `close_ups`, `gram`, `progress` (2, 1; 3, 3 and 4).
 
 `canvas` holds the one look that all of them share.
 """

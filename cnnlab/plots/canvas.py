@@ -59,10 +59,10 @@ def new_figure(
     """Make an empty white figure with its title at the left.
 
     Args:
-        height: inches, title not counted.
-        title: sentence, wrapped to the figure's width, or None.
-        width: inches.
-        kind: the figure's class.
+        height: Inches, title not counted.
+        title: Sentence, wrapped to the figure's width, or None.
+        width: Inches.
+        kind: The figure's class.
 
     Returns:
         A figure that pyplot doesn't know.
@@ -165,8 +165,8 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     Args:
         wanted: (n,) where the boxes' centres would best be.
         sizes: (n,) sizes of the boxes.
-        low: lower bound of the centres.
-        high: upper bound of the centres, given up where n boxes don't fit.
+        low: Lower bound of the centres.
+        high: Upper bound of the centres, given up where n boxes don't fit.
 
     Returns:
         float64 (n,): the centres, in the order given.
@@ -210,7 +210,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     Call it when everything is drawn: it fixes the axes' limits.
 
     Args:
-        ax: axes whose lines are drawn, in a figure one panel high.
+        ax: Axes whose lines are drawn, in a figure one panel high.
         ends: (x, y, name, colour) for each line, in data coordinates.
     """
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())

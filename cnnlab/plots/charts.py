@@ -23,11 +23,11 @@ def lines(
 
     Args:
         series: (x, y) by name, each (n,).
-        xlabel: what x is, with its unit.
-        ylabel: what y is, with its unit.
+        xlabel: What x is, with its unit.
+        ylabel: What y is, with its unit.
         xscale: "linear" or "log".
         yscale: "linear" or "log".
-        title: figure title.
+        title: Figure title.
     """
     figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
     ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
@@ -52,8 +52,8 @@ def signals(
 
     Args:
         series: (steps,) by name, or several such lines to lay over each other; NaN leaves gaps.
-        spans: first and last step of the stretch to shade in each panel, or None.
-        title: figure title.
+        spans: First and last step of the stretch to shade in each panel, or None.
+        title: Figure title.
     """
     figure = canvas.new_figure(1.1 * len(series) + 0.3, title)
     axes = np.atleast_1d(figure.subplots(len(series), 1, sharex=True))
@@ -79,12 +79,12 @@ def costs(
     """Draw bars of several costs side by side, a row for each part of a network.
 
     Args:
-        panels: by heading, the value of each part, all with the same parts in the same order.
-        units: a unit for each panel, written behind its values.
-        title: figure title.
+        panels: By heading, the value of each part, all with the same parts in the same order.
+        units: A unit for each panel, written behind its values.
+        title: Figure title.
 
     Raises:
-        ValueError: if panels differ in their parts.
+        ValueError: If panels differ in their parts.
     """
     names = list(next(iter(panels.values())))
     for heading, values in panels.items():
@@ -124,12 +124,12 @@ def score_lines(
     """Draw scores against a number: a line through the means, a dot for each seed.
 
     Args:
-        series: by name, by x, scores in 0…1, one or several at each x.
-        xlabel: what x is.
-        ticks: the marks of the x axis and what they say.
-        ylabel: what the scores are.
+        series: By name, by x, scores in 0…1, one or several at each x.
+        xlabel: What x is.
+        ticks: The marks of the x axis and what they say.
+        ylabel: What the scores are.
         xscale: "linear" or "log".
-        title: figure title.
+        title: Figure title.
     """
     figure = canvas.new_figure(max(3.2, sum(canvas.label_heights(series)) + 0.7), title)
     ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
@@ -160,11 +160,11 @@ def embedding(
     """Draw pictures as points on a plane, coloured by class, with each class's name at its middle.
 
     Args:
-        panels: by heading, (n, 2) places of the same n pictures.
+        panels: By heading, (n, 2) places of the same n pictures.
         labels: (n,) integers that index `classes`.
-        classes: names; beyond eight, colours come again and the names tell them apart.
-        axes_are: what the two axes are, without a number.
-        title: figure title.
+        classes: Names; beyond eight, colours come again and the names tell them apart.
+        axes_are: What the two axes are, without a number.
+        title: Figure title.
     """
     figure = canvas.new_figure(canvas.WIDTH / max(2, len(panels)), title)
     for ax, (heading, points) in zip(
@@ -189,8 +189,8 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
     """Draw how far each layer's weights moved in each stage of a training.
 
     Args:
-        moved: by stage, by layer's name, ‖change‖ / ‖weights before‖; 0 for frozen ones.
-        title: figure title.
+        moved: By stage, by layer's name, ‖change‖ / ‖weights before‖; 0 for frozen ones.
+        title: Figure title.
     """
     names = list(next(iter(moved.values())))
     figure = canvas.new_figure(0.21 * len(names) + 0.7, title)

@@ -28,8 +28,8 @@ def volumes(
     Args:
         stages: (h, w, channels) by name, in order. A uint8 volume of 3 channels is drawn as red,
             green and blue light, any other on one scale for all its planes.
-        arrows: texts over the arrows between neighbours.
-        title: figure title.
+        arrows: Texts over the arrows between neighbours.
+        title: Figure title.
     """
     figure = canvas.new_figure(2.7, title)
     ax = _board(figure.subplots())
@@ -65,11 +65,11 @@ def dot_product(
     Args:
         image: (h, w, 3) picture.
         kernel: (kh, kw, 3) one filter.
-        at: row and column of the patch's top-left pixel.
-        title: figure title.
+        at: Row and column of the patch's top-left pixel.
+        title: Figure title.
 
     Raises:
-        ValueError: if the patch isn't inside the picture.
+        ValueError: If the patch isn't inside the picture.
     """
     (kh, kw, depth), (row, column) = kernel.shape, at
     patch = np.asarray(image)[row : row + kh, column : column + kw].astype(float)
@@ -129,10 +129,10 @@ def sliding(
     Args:
         image: (h, w, 3) picture, padded already if the filter was to start outside.
         feature_map: (rows, columns) the finished map.
-        kernel_size: side of the square filter.
-        counts: how many numbers are done, a column of the drawing for each.
-        stride: pixels from one position to the next.
-        title: figure title.
+        kernel_size: Side of the square filter.
+        counts: How many numbers are done, a column of the drawing for each.
+        stride: Pixels from one position to the next.
+        title: Figure title.
     """
     numbers = np.asarray(feature_map, dtype=float).ravel()
     cell, (h, w) = 8.2 / len(counts), np.shape(image)[:2]
@@ -158,10 +158,10 @@ def output_sizes(
 
     Args:
         cases: (pixels, filter size, stride, "valid" or "same") for each strip.
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if a padding is neither.
+        ValueError: If a padding is neither.
     """
     cases = list(cases)
     rows, longest = -(-len(cases) // 2), max(n + 2 * (k // 2) for n, k, _, _ in cases)
@@ -204,9 +204,9 @@ def matrices(
 
     Args:
         panels: (rows, columns) by name.
-        window: side of the squares that thick lines divide the first matrix into; 0 for none.
-        numbers: whether to write the numbers into the cells.
-        title: figure title.
+        window: Side of the squares that thick lines divide the first matrix into; 0 for none.
+        numbers: Whether to write the numbers into the cells.
+        title: Figure title.
     """
     widths = [values.shape[1] for values in panels.values()]
     gap = max(1.0, 0.08 * sum(widths))
@@ -233,8 +233,8 @@ def areas(counts: Mapping[str, int], *, title: str | None = None) -> canvas.Figu
     """Draw counts as areas on one scale, so that a ratio of thousands can be seen.
 
     Args:
-        counts: positive numbers by name; the largest is the field, the others squares below it.
-        title: figure title.
+        counts: Positive numbers by name; the largest is the field, the others squares below it.
+        title: Figure title.
     """
     (name, largest), *others = sorted(counts.items(), key=lambda item: -item[1])
     sides = [2 * (count / largest) ** 0.5 for _, count in others]  # the field is 4 by 1

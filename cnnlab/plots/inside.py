@@ -31,11 +31,11 @@ def filters(
 
     Args:
         kernels: (kh, kw, 3 or 1, filters) weights, or several such arrays by name.
-        columns: filters in a row.
-        title: figure title.
+        columns: Filters in a row.
+        title: Figure title.
 
     Raises:
-        ValueError: if the filters don't look at 1 or 3 channels.
+        ValueError: If the filters don't look at 1 or 3 channels.
     """
     panels = kernels if isinstance(kernels, Mapping) else {"": kernels}
     for array in panels.values():
@@ -77,8 +77,8 @@ def activation_maps(
     Args:
         maps: (h, w, channels) for each layer name, from input to output.
         image: (h, w, 3) the picture that was put in.
-        per_layer: channels shown: those that vary most over the picture.
-        title: figure title.
+        per_layer: Channels shown: those that vary most over the picture.
+        title: Figure title.
     """
     cell = 6.6 / per_layer
     figure = canvas.new_figure((len(maps) + 1) * cell + 0.2, title)
@@ -121,17 +121,17 @@ def heatmaps(
     All share one scale with a colour bar: 0…1, or, signed, as far below 0 as above it.
 
     Args:
-        images: pictures, (n, h, w, 3) or a list of (h, w, 3).
+        images: Pictures, (n, h, w, 3) or a list of (h, w, 3).
         maps: n arrays (h, w), of the picture's size or coarser, in 0…1 unless `signed`. Zeros
             show the bare picture.
-        captions: a text above each picture.
-        columns: pictures in a row.
-        signed: for maps with negative values, such as occlusion's.
-        label: what the colour means.
-        title: figure title.
+        captions: A text above each picture.
+        columns: Pictures in a row.
+        signed: For maps with negative values, such as occlusion's.
+        label: What the colour means.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no picture, or not one map and one caption for each.
+        ValueError: If there is no picture, or not one map and one caption for each.
     """
     if len(maps) != len(images):
         raise ValueError(
@@ -164,8 +164,8 @@ def receptive_fields(
         image: (h, w, 3) picture, drawn pale underneath.
         gradients: (h, w) strength of the unit's gradient on each pixel, by the layer's name; each
             is drawn up to its own largest value, by its square root, which keeps the rim in view.
-        boxes: first and last pixel of theory's square, down and across; it may end outside.
-        title: figure title.
+        boxes: First and last pixel of theory's square, down and across; it may end outside.
+        title: Figure title.
     """
     figure = canvas.new_figure(8.3 / len(gradients), title)
     axes = np.atleast_1d(figure.subplots(1, len(gradients)))
@@ -191,12 +191,12 @@ def maps(
     """Draw a table of maps and pictures; the maps of one row share their scale of colours.
 
     Args:
-        rows: arrays by the row's name: maps (h, w), grey where NaN, or pictures (h, w, 3).
-        headings: a text for each column.
-        title: figure title.
+        rows: Arrays by the row's name: maps (h, w), grey where NaN, or pictures (h, w, 3).
+        headings: A text for each column.
+        title: Figure title.
 
     Raises:
-        ValueError: if a row hasn't one array for each heading.
+        ValueError: If a row hasn't one array for each heading.
     """
     for name, arrays in rows.items():
         if len(arrays) != len(headings):

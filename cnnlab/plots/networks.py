@@ -86,14 +86,14 @@ def architecture(
     shortcut is an arrow over what it skips, with the size of the filters that are on it, if any.
 
     Args:
-        layers: a Keras model, or (name, kind, shape) for each volume in order; the kind is one of
+        layers: A Keras model, or (name, kind, shape) for each volume in order; the kind is one of
             `KINDS`, the shape is without the batch: (h, w, c), (steps, c) or (n,).
-        skips: for a list, names of the volumes that a shortcut leads from and to.
+        skips: For a list, names of the volumes that a shortcut leads from and to.
         picture: (h, w, 3) shown on the face of the first volume.
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is nothing to draw, or a kind or a name is unknown.
+        ValueError: If there is nothing to draw, or a kind or a name is unknown.
     """
     arcs: list[Arc] = [(start, end, "") for start, end in skips]
     if hasattr(layers, "layers"):

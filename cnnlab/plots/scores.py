@@ -41,11 +41,11 @@ def confusion(
     Args:
         matrix: (k, k) counts, rows = truth, columns = prediction.
         classes: k names.
-        normalize: write per cent of the row instead of counts.
-        title: figure title.
+        normalize: Write per cent of the row instead of counts.
+        title: Figure title.
 
     Raises:
-        ValueError: if matrix isn't (k, k).
+        ValueError: If matrix isn't (k, k).
     """
     counts, k = np.asarray(matrix), len(classes)
     if counts.shape != (k, k):
@@ -96,8 +96,8 @@ def reliability(
     of its accuracy: a gap that the bar covers may be chance.
 
     Args:
-        calibrations: by model name, such as `Report.calibration()` gives.
-        title: figure title.
+        calibrations: By model name, as `Report.calibration()` gives them.
+        title: Figure title.
     """
     n = len(calibrations)
     figure = canvas.new_figure(3.9, title, width=min(canvas.WIDTH, 1.0 + 3.6 * n))

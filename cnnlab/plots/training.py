@@ -36,13 +36,13 @@ def learning_curves(
     value stands at its end. Runs of one name are told apart by the settings that differ.
 
     Args:
-        runs: runs; those that didn't finish an epoch are left out.
-        metrics: keys of their histories, a panel for each, with "val_" + key where it exists.
+        runs: Runs; those that didn't finish an epoch are left out.
+        metrics: Keys of their histories, a panel for each, with "val_" + key where it exists.
         x: "epochs", or "seconds" (a run's seconds shared equally among its epochs).
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if no run has an epoch of any of the metrics, or `x` is neither.
+        ValueError: If no run has an epoch of any of the metrics, or `x` is neither.
     """
     _one_of(("epochs", "seconds"), x=x)
     runs = [run for run in runs if any(_values(run, metric).size for metric in metrics)]
@@ -89,14 +89,14 @@ def ladder(
     the ticks show what chance in training adds.
 
     Args:
-        runs: runs, the lowest rung first; those that weren't scored are left out.
+        runs: Runs, the lowest rung first; those that weren't scored are left out.
         metric: "test_accuracy", or "val_accuracy" (of the last epoch).
-        interval: gives the ends of the bar from a rung's mean score, such as
+        interval: Gives the ends of the bar from a rung's mean score, such as
             `lambda share: evaluation.wilson_interval(share, n)`; None draws no bars.
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if no run was scored, or `metric` is neither.
+        ValueError: If no run was scored, or `metric` is neither.
     """
     _one_of(("test_accuracy", "val_accuracy"), metric=metric)
     rungs: dict[tuple, list[Run]] = {}
@@ -138,9 +138,9 @@ def schedule(
     """Draw learning rates over training.
 
     Args:
-        rates: by name, (steps,) the learning rate of each step.
-        steps_per_epoch: counts the x axis in epochs instead of steps.
-        title: figure title.
+        rates: By name, (steps,) the learning rate of each step.
+        steps_per_epoch: Counts the x axis in epochs instead of steps.
+        title: Figure title.
     """
     unit = steps_per_epoch or 1
     series = {name: (np.arange(len(values)) / unit, values) for name, values in rates.items()}

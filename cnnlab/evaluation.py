@@ -1,4 +1,8 @@
-"""How good is a model? Its class probabilities, and a `Report` that counts what it got right."""
+"""How good is a model? Its class probabilities, and a `Report` that counts what it got right.
+
+Notebook 1 teaches it in section 4, "The verdict": test accuracy and its interval, confusion,
+confident mistakes, calibration.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +35,16 @@ class Calibration(NamedTuple):
     Attributes:
         confidence: float64 (bins,), mean probability of the predicted class, in 0…1.
         accuracy: float64 (bins,), share of right predictions, in 0…1.
+        low: float64 (bins,), lower end of the accuracy's 95 % interval, see `wilson_interval`.
+        high: float64 (bins,), its upper end.
         count: int64 (bins,), pictures per bin.
         error: Expected calibration error: mean |confidence - accuracy|, weighted by the counts.
     """
 
     confidence: np.ndarray
     accuracy: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     count: np.ndarray
     error: float
 
@@ -105,14 +113,12 @@ class Report:
 
     @property
     def interval(self) -> float:
-        """Half the width of the 95 % Wilson score interval of the accuracy, in 0…1.
+        """Half the width of the accuracy's 95 % interval, in 0…1, see `wilson_interval`.
 
-        It tells how far chance alone moves the accuracy on another test set of this size. Unlike
-        the textbook's 1.96·√(a(1-a)/n) it is not 0 for a perfect score; its middle is a little
-        nearer to ½ than the accuracy, by less than 2/n.
+        It tells how far chance alone moves the accuracy on another test set of this size.
         """
-        n, a, z = len(self.labels), self.accuracy, 1.959964
-        return z / (1 + z * z / n) * math.sqrt(a * (1 - a) / n + (z / (2 * n)) ** 2)
+        low, high = wilson_interval(self.accuracy, len(self.labels))
+        return float((high - low) / 2)
 
     @property
     def loss(self) -> float:
@@ -145,7 +151,7 @@ class Report:
         return wrong[np.argsort(-self.probabilities[wrong].max(axis=1), kind="stable")]
 
     def most_confused(self, n: int = 5) -> list[tuple[str, str, int]]:
-        """The n most frequent mistakes as (true class, predicted class, count)."""
+        """List the n most frequent mistakes as (true class, predicted class, count)."""
         errors = self.confusion
         np.fill_diagonal(errors, 0)
         pairs = np.argsort(-errors, axis=None, kind="stable")[:n]
@@ -157,10 +163,18 @@ class Report:
         ]
 
     def calibration(self, bins: int = 10) -> Calibration:
-        """Is a confidence of 90 % right 9 times in 10? Compared in bins of equal width over 0…1.
+        """Compare confidence with accuracy: is a confidence of 90 % right 9 times in 10?
 
-        Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2. A bin holds
-        its upper edge and not its lower one.
+        Pictures are sorted by the probability of their predicted class into bins of equal width
+        over 0…1.
+
+        Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", section 2.
+
+        Args:
+            bins: How many. A bin holds its upper edge and not its lower one.
+
+        Raises:
+            ValueError: Less than one bin.
         """
         if bins < 1:
             raise ValueError(f"Expected at least one bin. Received: bins={bins}")
@@ -172,7 +186,8 @@ class Report:
         hits = np.bincount(bin_of, right, minlength=bins)
         some = np.where(count > 0, count, np.nan)
         error = float(np.abs(sums - hits).sum() / len(right))
-        return Calibration(sums / some, hits / some, count, error)
+        accuracy = hits / some
+        return Calibration(sums / some, accuracy, *wilson_interval(accuracy, some), count, error)
 
     def __repr__(self) -> str:
         return f"Report({self._headline()})"
@@ -226,7 +241,7 @@ def evaluate(
 
 
 def probabilities(model: keras.Model, x: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
-    """Class probabilities of pictures: the softmax of a model's logits.
+    """Compute class probabilities of pictures: the softmax of a model's logits.
 
     The model is called directly, so that a call on one picture takes milliseconds:
     `model.predict` first builds a data pipeline and, on a GPU, compiles.
@@ -273,22 +288,26 @@ def probabilities(model: keras.Model, x: np.ndarray, *, batch_size: int = 500) -
     return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def top_k(probabilities: np.ndarray, classes: Sequence[str], k: int = 3) -> list[tuple[str, float]]:
-    """The k most probable classes of one picture, the most probable first.
+def wilson_interval(
+    share: float | np.ndarray, n: int | np.ndarray
+) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """Compute the 95 % Wilson score interval of a share of n independent trials.
+
+    Unlike the textbook's share ± 1.96·√(share·(1-share)/n) it is no single point at a share of 0 or
+    1, and stays in 0…1; its middle is a little nearer to ½ than the share.
+    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
 
     Args:
-        probabilities: float (classes,), one row of `probabilities(model, x)`.
-        classes: Name of each class.
-        k: How many; all of them if there are fewer.
+        share: In 0…1, such as an accuracy.
+        n: How many trials, such as the pictures that were scored; more than 0.
+
+    Returns:
+        Its lower and its upper end.
     """
-    values = np.asarray(probabilities)
-    if values.shape != (len(classes),):
-        raise ValueError(
-            f"Expected one probability for each of the {len(classes)} classes. "
-            f"Received: probabilities.shape={values.shape}"
-        )
-    order = np.argsort(-values, kind="stable")[:k]
-    return [(classes[index], float(values[index])) for index in order]
+    z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return middle - half, middle + half
 
 
 def _ratio(part: int, whole: int) -> float:

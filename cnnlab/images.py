@@ -1,4 +1,8 @@
-"""One picture at a time: read it from anywhere as uint8 RGB, fit it to a size, save it."""
+"""One picture at a time: read it from anywhere as uint8 RGB, fit it to a size, save it.
+
+The notebooks read your own pictures with it: notebook 1 in section 6, notebook 2 in section 10,
+notebook 3 throughout.
+"""
 
 from __future__ import annotations
 
@@ -113,6 +117,18 @@ def save(image: np.ndarray, path: str | Path) -> Path:
     return path
 
 
+def to_uint8(array: np.ndarray) -> np.ndarray:
+    """Round finite numbers to the nearest whole one and clip them to 0…255.
+
+    Args:
+        array: Of any shape.
+
+    Returns:
+        uint8, of the same shape.
+    """
+    return np.clip(np.rint(array), 0, 255).astype(np.uint8)
+
+
 def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
     try:
         height, width = size if isinstance(size, tuple | list) else (size, size)
@@ -137,7 +153,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if 0 in array.shape:
         raise ValueError(f"Expected at least one pixel. Received: shape={array.shape}")
     if np.issubdtype(array.dtype, np.floating):
-        array = _round_to_uint8(array)
+        _check_range(array)
+        array = to_uint8(array)
     elif array.dtype != np.uint8:
         raise TypeError(
             "Expected uint8 or float values in 0…255; scale and convert the array first. "
@@ -148,7 +165,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(np.array(array, order="C"))
 
 
-def _round_to_uint8(array: np.ndarray) -> np.ndarray:
+def _check_range(array: np.ndarray) -> None:
     low, high = float(array.min()), float(array.max())  # NaN if there is one anywhere
     if not np.isfinite([low, high]).all():
         raise ValueError(f"Expected finite values. Received: values from {low} to {high}")
@@ -158,7 +175,6 @@ def _round_to_uint8(array: np.ndarray) -> np.ndarray:
             "255 * image; if the picture really is that dark, pass np.rint(image).astype('uint8'). "
             f"Received: values from {low:g} to {high:g}"
         )
-    return np.clip(np.rint(array), 0, 255).astype(np.uint8)
 
 
 def _decode(
@@ -196,7 +212,7 @@ def _decode(
 
 
 def _download(url: str) -> bytes:
-    """The body behind an address, within DOWNLOAD_BYTES and DOWNLOAD_SECONDS."""
+    """Return the body behind an address, within DOWNLOAD_BYTES and DOWNLOAD_SECONDS."""
     # Spaces and accents, as copied from a browser, are escaped; what is escaped already stays.
     request = Request(
         quote(url, safe="%/:=&?~#+!$,;'@()*[]"),
@@ -259,7 +275,7 @@ def _high_byte(values: np.ndarray) -> np.ndarray:
 
 
 def _resize(image: Image.Image, shape: tuple[int, int], fit: str) -> Image.Image:
-    """Antialiased resize (Lanczos) after the crop, so that a circle stays a circle."""
+    """Resize with antialiasing (Lanczos), after the crop, so that a circle stays a circle."""
     height, width = shape
     box = None
     if fit == "crop":

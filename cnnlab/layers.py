@@ -1,4 +1,7 @@
-"""Reach into any Keras model: find its layers through nested models, hear what they answer."""
+"""Reach into any Keras model: find its layers through nested models, hear what they answer.
+
+The rooms that look inside networks share it; no notebook teaches it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import tensorflow as tf
 
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:
-    """A model, then the models nested in it, the outermost first."""
+    """Yield a model, then the models nested in it, the outermost first."""
     level = [model]
     while level:
         yield from level
@@ -20,14 +23,14 @@ def nested(model: keras.Model) -> Iterator[keras.Model]:
 
 
 def leaves(model: keras.Model) -> list[keras.Layer]:
-    """All layers of a model and of its nested models that compute something themselves."""
+    """List all layers of a model and of its nested models that compute something themselves."""
     layers = (layer for owner in nested(model) for layer in owner.layers)
     idle = keras.Model | keras.layers.InputLayer
     return [layer for layer in dict.fromkeys(layers) if not isinstance(layer, idle)]
 
 
 def find(model: keras.Model, name: str) -> keras.Layer:
-    """The layer of this name, the outermost if there are several.
+    """Find the layer of this name, the outermost if there are several.
 
     Raises:
         ValueError: No such layer; the message lists those that there are.
@@ -43,7 +46,7 @@ def find(model: keras.Model, name: str) -> keras.Layer:
 
 
 def names(model: keras.Model) -> str:
-    """Names of all layers, nested ones included, for a message."""
+    """List the names of all layers, nested ones included, for a message."""
     return ", ".join(layer.name for owner in nested(model) for layer in owner.layers)
 
 
@@ -52,7 +55,7 @@ def listening(
     layers: Sequence[keras.Layer],
     note: Callable[[keras.Layer, tf.Tensor | None, tf.Tensor], None],
 ) -> Iterator[None]:
-    """While open, call `note(layer, inputs, output)` each time that one of the layers has run.
+    """Call, while open, `note(layer, inputs, output)` each time that one of the layers has run.
 
     Keras has no hooks, and the usual `keras.Model(model.inputs, layer.output)` fails for layers of
     a nested model and for models that aren't functional. So each layer gets a `call` of its own
@@ -110,7 +113,7 @@ def compiled(
 
 
 def ends_in_softmax(model: keras.Model) -> bool:
-    """Whether a model's last layer makes probabilities (True) or leaves logits (False).
+    """Tell whether a model's last layer makes probabilities (True) or leaves logits (False).
 
     Raises:
         ValueError: The last layer has another activation, such as a sigmoid.
@@ -128,7 +131,7 @@ def ends_in_softmax(model: keras.Model) -> bool:
 
 
 def output_layer(model: keras.Model) -> keras.Operation:
-    """The layer, or `keras.ops` operation, that gives a model its output; inside nested models."""
+    """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models."""
     last = model
     while isinstance(last, keras.Model):
         # `operations` of a functional model also lists the steps that aren't layers.

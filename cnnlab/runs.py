@@ -1,4 +1,7 @@
-"""The log of training runs: a change of a number stands beside what it changed."""
+"""The log of training runs: a change of a number stands beside what it changed.
+
+Notebook 1 keeps one from section 3, "The ladder", on, notebook 2 from section 5.
+"""
 
 import contextlib
 import html
@@ -54,7 +57,7 @@ class Run(keras.callbacks.Callback):
             self._line = display(self, display_id=True)
 
     def __repr__(self) -> str:
-        """The run in one line: epochs, seconds, the time that is left, the newest score."""
+        """Describe the run in one line: epochs, seconds, the time left, the newest score."""
         done = len(self.history.get("loss", []))
         epochs = self.params.get("epochs", done) if self.params else done
         left = (self.seconds - self.first_step_seconds) * (epochs - done) / max(done, 1)
@@ -84,7 +87,7 @@ class RunLog:
 
     @contextlib.contextmanager
     def record(self, name: str, network: keras.Model, **settings) -> Iterator[Run]:
-        """Makes a `Run` to give to `fit` as a callback, and logs it when the block ends.
+        """Make a `Run` to give to `fit` as a callback, and logs it when the block ends.
 
         Interrupting the kernel inside the block ends the training, not the notebook: the whole
         epochs made so far are logged, and the model keeps what it has learnt.
@@ -94,6 +97,9 @@ class RunLog:
             network: What is trained.
             **settings: What tells this run from others of the same name: learning rate, epochs,
                 seed.
+
+        Yields:
+            The run.
         """
         run = Run(name, network, settings)
         try:

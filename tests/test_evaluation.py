@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab.evaluation import Report, evaluate, probabilities, top_k
+from cnnlab.evaluation import Report, evaluate, probabilities, wilson_interval
 
 # Truth and prediction of 8 pictures; "dog" is never true, "fox" never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 3, 3, 3])
@@ -98,12 +98,24 @@ def test_loss_of_a_probability_that_underflowed_is_finite():
     assert report.loss == pytest.approx(87.34, abs=0.01)
 
 
-def test_interval_is_half_the_wilson_interval():
-    # Newcombe 1998, table I, method 3: 81 of 263 gives 0.2553 to 0.3662; 0 of 20, 0 to 0.1611.
-    for hits, n, low, high in ((81, 263, 0.2553, 0.3662), (0, 20, 0, 0.1611)):
-        guesses = np.where(np.arange(n) < hits, 0, 1)
-        report = Report(np.eye(2)[guesses], np.zeros(n, int), ("a", "b"))
-        assert report.interval == pytest.approx((high - low) / 2, abs=1e-4)
+# Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
+WILSON = ((81, 263, 0.2553, 0.3662), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718))
+
+
+@pytest.mark.parametrize(("hits", "n", "low", "high"), WILSON)
+def test_intervals_are_wilsons(hits, n, low, high):
+    assert wilson_interval(hits / n, n) == pytest.approx((low, high), abs=5e-5)
+    guesses = np.where(np.arange(n) < hits, 0, 1)
+    report = Report(np.eye(2)[guesses], np.zeros(n, int), ("a", "b"))
+    assert report.interval == pytest.approx((high - low) / 2, abs=1e-4)
+
+
+def test_intervals_of_several_shares_and_of_all_and_none():
+    low, high = wilson_interval(np.array([0.0, 0.5, 1.0]), np.array([10, 100, 10]))
+    assert low[0] == pytest.approx(0, abs=1e-12)
+    assert high[2] == pytest.approx(1, abs=1e-12)
+    assert high[0] == pytest.approx(1 - low[2])
+    np.testing.assert_allclose((low[1], high[1]), wilson_interval(0.5, 100))
 
 
 def test_calibration_by_hand(report):
@@ -111,6 +123,9 @@ def test_calibration_by_hand(report):
     np.testing.assert_array_equal(bins.count, [0, 1, 3, 4])
     np.testing.assert_allclose(bins.confidence, [np.nan, 0.5, 2 / 3, 0.875])
     np.testing.assert_allclose(bins.accuracy, [np.nan, 0, 1 / 3, 1 / 2])
+    assert np.isnan([bins.low[0], bins.high[0]]).all()
+    expected = wilson_interval(1 / 3, 3), wilson_interval(1 / 2, 4)
+    np.testing.assert_allclose(np.transpose([bins.low, bins.high])[2:], expected)
     assert bins.error == pytest.approx((1 * 0.5 + 3 / 3 + 4 * 0.375) / 8)
 
 
@@ -258,11 +273,3 @@ def test_model_without_one_number_per_class_is_refused(pictures):
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Rescaling(1 / 255)])
     with pytest.raises(ValueError, match=r"shape \(11, 2, 2, 3\)"):
         probabilities(model, pictures)
-
-
-def test_top_k_sorts_and_stops_at_the_number_of_classes():
-    row = np.array([0.2, 0.5, 0.3])
-    assert top_k(row, "abc", k=2) == [("b", 0.5), ("c", pytest.approx(0.3))]
-    assert len(top_k(row, "abc", k=9)) == 3
-    with pytest.raises(ValueError, match=r"\(1, 3\)"):
-        top_k(row[None], "abc")

@@ -79,6 +79,13 @@ def test_arrays_of_each_kind(array, pixel):
     np.testing.assert_array_equal(array, before)
 
 
+def test_numbers_are_rounded_and_clipped_not_wrapped():
+    given = np.array([[-3.0, 0.4, 0.6], [254.7, 255.4, 300.0]], np.float32)
+    rounded = images.to_uint8(given)
+    assert rounded.dtype == np.uint8
+    assert rounded.tolist() == [[0, 0, 1], [255, 255, 255]]
+
+
 def test_uint8_survives_the_way_through_float():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     np.testing.assert_array_equal(images.read(values.astype(np.float32))[:, :, 1], values)
@@ -286,10 +293,13 @@ def test_a_20000_pixel_wide_jpeg_is_decoded_small(tmp_path, turned, monkeypatch)
     panorama.save(tmp_path / "a.jpg", exif=exif)
 
     decoded = []
-    resize = images._resize
-    monkeypatch.setattr(
-        images, "_resize", lambda image, *a: decoded.append(image.size) or resize(image, *a)
-    )
+    resize = Image.Image.resize
+
+    def noted(image, *arguments, **options):
+        decoded.append(image.size)
+        return resize(image, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
     result = images.read(tmp_path / "a.jpg", 200).astype(int)
     assert sorted(decoded[0]) == [500, 10_000]  # a half; a quarter would be under twice 200
     first, last = (result[-1], result[0]) if turned else (result[:, 0], result[:, -1])

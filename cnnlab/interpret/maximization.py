@@ -1,4 +1,4 @@
-"""Pictures made to please one channel of a network: what does it respond to most?"""
+"""Pictures that a channel of a network answers to as strongly as it can."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def maximize(
     jitter: int = 8,
     seed: int = 0,
 ) -> np.ndarray:
-    """Paints a picture for each of some channels that makes it answer as strongly as it can.
+    """Paint a picture for each of some channels that makes it answer as strongly as it can.
 
     Gradient ascent on the channel's mean over the picture, before the ReLU, which would be deaf to
     a channel that doesn't answer yet. On pixels it ends in high-frequency noise. So the picture
@@ -69,7 +69,7 @@ def maximize(
     def step(y: tf.Tensor, x: tf.Tensor) -> None:
         heard = []
         with tf.GradientTape() as tape:
-            pixels = _paint(waves, side)[:, y : y + size, x : x + size]
+            pixels = pixels_from_waves(waves, side)[:, y : y + size, x : x + size]
             with listening([target], lambda layer, inputs, output: heard.append(output)):
                 model(tf.ensure_shape(pixels, (len(channels), size, size, 3)), training=False)
             means = tf.reduce_mean(tf.cast(heard[-1], tf.float32), axis=(1, 2))
@@ -80,7 +80,7 @@ def maximize(
         ascend = step.get_concrete_function()
         for y, x in rng.integers(0, 2 * jitter + 1, size=(steps, 2), dtype=np.int32):
             ascend(tf.constant(y), tf.constant(x))
-    middle = _paint(waves, side)[:, jitter : jitter + size, jitter : jitter + size]
+    middle = pixels_from_waves(waves, side)[:, jitter : jitter + size, jitter : jitter + size]
     return np.rint(middle).astype(np.uint8)
 
 
@@ -97,8 +97,17 @@ def _check(model: keras.Model, target: keras.Layer, channels: Sequence[int]) -> 
         )
 
 
-def _paint(waves: keras.Variable, side: int) -> tf.Tensor:
-    """Waves to pixels: float32 (n, side, side, 3) in 0…255."""
+def pixels_from_waves(waves: keras.Variable, side: int) -> tf.Tensor:
+    """Turn waves into pixels.
+
+    Args:
+        waves: float32 (n, 3 independent colours, 2, side, side // 2 + 1): real and imaginary parts
+            of spectra that have the same strength at all frequencies.
+        side: Height and width in pixels.
+
+    Returns:
+        float32 (n, side, side, 3) in 0…255.
+    """
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     strength = side / np.maximum(frequency, 1 / side) / 4
     spectrum = tf.complex(waves[:, :, 0] * strength, waves[:, :, 1] * strength)
@@ -109,7 +118,7 @@ def _paint(waves: keras.Variable, side: int) -> tf.Tensor:
 
 @contextmanager
 def _without_activation(layer: keras.Layer) -> Iterator[None]:
-    """While open, a layer gives what it has before its own activation function, if it has one."""
+    """Let a layer give, while open, what it has before its own activation function, if any."""
     activation = getattr(layer, "activation", None)
     if activation is None:
         yield

@@ -1,23 +1,39 @@
-"""Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure."""
+"""Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
 
-from cnnlab.plots.diagrams import (
+Nothing is shown, no argument is changed, and a figure knows no other room: what it draws is
+computed by whoever calls it. Where to find which, with the notebook and section that show it first:
+
+- `convolution`, how a convolution computes: `dot_product`, `sliding`, `volumes`, `output_sizes`,
+  `matrices`, `areas` (notebook 1, section 1).
+- `networks`, a whole network as the volumes that its layers hand on: `architecture` (1, 3).
+- `pictures`, pictures and what a model says of them: `gallery`, `grid`, `channels`, `augmented`,
+  `mistakes`, `prediction_bars` (1, 2).
+- `training`, runs: `learning_curves`, `ladder`, `schedule` (1, 3).
+- `scores`, what is taken for what: `confusion`, `reliability` (1, 4).
+- `inside`, what layers answer: `filters`, `activation_maps`, `maps`, `receptive_fields`,
+  `heatmaps` (1, 1 and 5).
+- `charts`, numbers of any origin: `lines`, `signals`, `costs`, `score_lines`, `embedding`,
+  `changes` (1, 1; most of them 2, 1 to 7).
+- `style`, painted pictures: `board`, `close_ups`, `gram`, `progress` (2, 1; 3, 3 and 4).
+
+`canvas` holds the one look that all of them share.
+"""
+
+from cnnlab.plots.charts import changes, costs, embedding, lines, score_lines, signals
+from cnnlab.plots.convolution import (
     areas,
     dot_product,
-    maps,
     matrices,
     output_sizes,
-    receptive_fields,
-    signals,
     sliding,
     volumes,
 )
-from cnnlab.plots.inside import activation_maps, filters, heatmaps
+from cnnlab.plots.inside import activation_maps, filters, heatmaps, maps, receptive_fields
 from cnnlab.plots.networks import architecture
 from cnnlab.plots.pictures import augmented, channels, gallery, grid, mistakes, prediction_bars
-from cnnlab.plots.scores import confusion, per_class, reliability
+from cnnlab.plots.scores import confusion, reliability
 from cnnlab.plots.style import board, close_ups, gram, progress
-from cnnlab.plots.training import ladder, learning_curves, lines, schedule
-from cnnlab.plots.transfer import changes, costs, embedding, score_lines
+from cnnlab.plots.training import ladder, learning_curves, schedule
 
 __all__ = [
     "activation_maps",
@@ -44,7 +60,6 @@ __all__ = [
     "matrices",
     "mistakes",
     "output_sizes",
-    "per_class",
     "prediction_bars",
     "progress",
     "receptive_fields",

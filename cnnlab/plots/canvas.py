@@ -13,13 +13,17 @@ from collections.abc import Iterable, Sequence
 
 import matplotlib.figure
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
+from scipy.optimize import isotonic_regression
 
 WIDTH = 8.5  # inches: at 100 dots an inch a figure fills a page of 900 pixels without scaling
 DPI = 100
@@ -30,6 +34,7 @@ TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 12.0, 9.5, 8.5  # points
 # Okabe and Ito's colours, told apart with any kind of colour vision: jfly.uni-koeln.de/color
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, PALE_BLUE = "#CC79A7", "#56B4E9", "#A9CFE8"
+PALE_VERMILLION = "#FBE3D3"
 INK, MUTED, RULE, FAINT = "#222222", "#6B6B6B", "#C4C4C4", "#ECECEC"
 SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, INK, "#8C6D31")
 
@@ -54,10 +59,10 @@ def new_figure(
     """Make an empty white figure with its title at the left.
 
     Args:
-        height: inches, title not counted.
-        title: sentence, wrapped to the figure's width, or None.
-        width: inches.
-        kind: the figure's class.
+        height: Inches, title not counted.
+        title: Sentence, wrapped to the figure's width, or None.
+        width: Inches.
+        kind: The figure's class.
 
     Returns:
         A figure that pyplot doesn't know.
@@ -86,9 +91,42 @@ def style_axes(ax: Axes, *, xlabel: str = "", ylabel: str = "", rules: str = "y"
     return ax
 
 
-def head(ax: Axes, text: str) -> None:
+def write(
+    ax: Axes, text: str, point: tuple[float, float], *, beside: float = 0, **look: object
+) -> Text:
+    """Write a small text on a point of the data, or beside it.
+
+    Args:
+        ax: Axes that the point is in.
+        text: What to write.
+        point: The middle of the text, in data coordinates.
+        beside: How many points to the right of that it begins; below 0, to the left, that it ends.
+        **look: What else `Text` takes.
+
+    Returns:
+        The text.
+    """
+    side = "center" if not beside else "left" if beside > 0 else "right"
+    look = {"ha": side, "va": "center", "size": SMALL_SIZE, "color": INK} | look
+    if not beside:
+        return ax.text(*point, text, **look)
+    return ax.annotate(text, point, (beside, 0), textcoords="offset points", **look)
+
+
+def head(ax: Axes, text: str, **look: object) -> None:
     """Write a panel's heading above its left edge."""
-    ax.set_title(text, loc="left", fontsize=TEXT_SIZE, color=INK)
+    ax.set_title(text, loc="left", **{"size": TEXT_SIZE, "color": INK} | look)
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a small text under the left edge of a panel."""
+    ax.set_xlabel(text, fontsize=SMALL_SIZE, color=MUTED, loc="left")
+
+
+def name_row(ax: Axes, text: str, **look: object) -> None:
+    """Write the name of a row of panels to the left of its first one."""
+    place = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 6}
+    ax.set_ylabel(text, **place | {"size": TEXT_SIZE, "color": INK} | look)
 
 
 def name_rows(ax: Axes, names: Sequence[str]) -> None:
@@ -127,24 +165,21 @@ def spread(wanted: Sequence[float], sizes: Sequence[float], low: float, high: fl
     Args:
         wanted: (n,) where the boxes' centres would best be.
         sizes: (n,) sizes of the boxes.
-        low: lower bound of the centres.
-        high: upper bound of the centres, given up where n boxes don't fit.
+        low: Lower bound of the centres.
+        high: Upper bound of the centres, given up where n boxes don't fit.
 
     Returns:
         float64 (n,): the centres, in the order given.
     """
     wanted, sizes = np.asarray(wanted, dtype=float), np.asarray(sizes, dtype=float)
-    order, n = np.argsort(wanted, kind="stable"), len(wanted)
+    order = np.argsort(wanted, kind="stable")
     ranked = sizes[order]
     offsets = np.cumsum(ranked) - ranked / 2 - ranked[:1].sum() / 2
-    free = wanted[order] - offsets
-    # Isotonic regression: after taking the sizes away, the centres only must not decrease.
-    rising = [
-        max(min(free[j : k + 1].mean() for k in range(i, n)) for j in range(i + 1))
-        for i in range(n)
-    ]
-    centres = np.empty(n)
-    centres[order] = np.clip(rising, low, max(low, high - offsets.max(initial=0.0))) + offsets
+    highest = max(low, high - offsets.max(initial=0.0))
+    # After taking the sizes away, the centres only must not decrease.
+    rising = isotonic_regression(wanted[order] - offsets).x
+    centres = np.empty_like(wanted)
+    centres[order] = np.clip(rising, low, highest) + offsets
     return centres
 
 
@@ -175,7 +210,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     Call it when everything is drawn: it fixes the axes' limits.
 
     Args:
-        ax: axes whose lines are drawn, in a figure one panel high.
+        ax: Axes whose lines are drawn, in a figure one panel high.
         ends: (x, y, name, colour) for each line, in data coordinates.
     """
     ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
@@ -221,17 +256,43 @@ def mosaic(tiles: np.ndarray, columns: int, *, fill: float) -> np.ndarray:
     return sheet
 
 
-def show(ax: Axes, array: np.ndarray, **scale: object) -> None:
-    """Draw an array at the left of its cell, without ticks or frame."""
+def show(ax: Axes, array: np.ndarray, *, anchor: str = "NW", **colors: object) -> None:
+    """Draw an array at the top left of its cell, or elsewhere in it, without ticks or frame."""
     # Large pictures are shrunk, and shrinking without smoothing makes stripes of fine detail.
-    ax.imshow(array, interpolation="nearest" if array.shape[1] <= 800 else "antialiased", **scale)
-    ax.set(xticks=[], yticks=[], facecolor="white", anchor="NW")
+    ax.imshow(array, interpolation="nearest" if array.shape[1] <= 800 else "antialiased", **colors)
+    ax.set(xticks=[], yticks=[], facecolor="white", anchor=anchor)
     ax.spines[:].set_visible(False)
 
 
-def note(ax: Axes, text: str) -> None:
-    """Write a small text under the left edge of a panel."""
-    ax.set_xlabel(text, fontsize=SMALL_SIZE, color=MUTED, loc="left")
+def show_map(ax: Axes, values: np.ndarray, colors: Colormap, norm: Normalize) -> None:
+    """Draw a map with a thin frame; what is NaN stays grey."""
+    ax.imshow(values, colors, norm, interpolation="nearest")
+    ax.set(xticks=[], yticks=[], facecolor=FAINT)
+    ax.spines[:].set_color(RULE)
+
+
+def frame(
+    ax: Axes, row: int, column: int, height: int, width: int, *, color: str = VERMILLION
+) -> None:
+    """Outline pixels of what is drawn on these axes."""
+    corner = (column - 0.5, row - 0.5)
+    ax.add_patch(Rectangle(corner, width, height, fill=False, ec=color, lw=2))
+
+
+def shades(*colors: str) -> LinearSegmentedColormap:
+    """Make a colour map that runs evenly through some colours."""
+    return LinearSegmentedColormap.from_list(" to ".join(colors), colors)
+
+
+def scale(values: np.ndarray, stretch: float = 1) -> tuple[Colormap, Normalize]:
+    """Choose colours: white to black for numbers from 0 up, blue to vermillion with negatives.
+
+    White is 0 in both. A stretch above 1 keeps the colours pale enough to write on.
+    """
+    peak = stretch * float(np.nanmax(np.abs(values))) or 1.0
+    if np.nanmin(values) < 0:
+        return shades(BLUE, "white", VERMILLION), Normalize(-peak, peak)
+    return colormaps["gray_r"], Normalize(0, peak)
 
 
 def color_bar(

@@ -1,4 +1,4 @@
-"""Figures that look inside a network: filters, activation maps, heat maps over pictures.
+"""Figures that look inside a network: filters, maps, receptive fields, heat maps over pictures.
 
 Each has one honest scale, fixed at 0, and says what it is.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize, to_rgba
+from matplotlib.colors import ListedColormap, Normalize, to_rgb, to_rgba
 
 from cnnlab.plots import canvas
 from cnnlab.plots.pictures import grid
@@ -31,11 +31,11 @@ def filters(
 
     Args:
         kernels: (kh, kw, 3 or 1, filters) weights, or several such arrays by name.
-        columns: filters in a row.
-        title: figure title.
+        columns: Filters in a row.
+        title: Figure title.
 
     Raises:
-        ValueError: if the filters don't look at 1 or 3 channels.
+        ValueError: If the filters don't look at 1 or 3 channels.
     """
     panels = kernels if isinstance(kernels, Mapping) else {"": kernels}
     for array in panels.values():
@@ -77,8 +77,8 @@ def activation_maps(
     Args:
         maps: (h, w, channels) for each layer name, from input to output.
         image: (h, w, 3) the picture that was put in.
-        per_layer: channels shown: those that vary most over the picture.
-        title: figure title.
+        per_layer: Channels shown: those that vary most over the picture.
+        title: Figure title.
     """
     cell = 6.6 / per_layer
     figure = canvas.new_figure((len(maps) + 1) * cell + 0.2, title)
@@ -99,12 +99,10 @@ def activation_maps(
         chosen = np.argsort(-answers.std(axis=(0, 1)), kind="stable")[:per_layer]
         strip = np.full((per_layer, *answers.shape[:2]), np.nan)
         strip[: len(chosen)] = np.moveaxis(answers[..., chosen], -1, 0)
-        peak, signed = float(np.abs(answers).max()), answers.min() < 0
-        cmap, low = (_diverging(), -peak) if signed else (colormaps["gray_r"], 0.0)
-        canvas.show(
-            ax, canvas.mosaic(strip, per_layer, fill=np.nan), cmap=cmap, vmin=low, vmax=peak
-        )
-        _name_row(ax, name, answers.shape, f"{'±' if signed else '0…'}{peak:.2g}")
+        colors, norm = canvas.scale(answers)
+        canvas.show(ax, canvas.mosaic(strip, per_layer, fill=np.nan), cmap=colors, norm=norm)
+        peak, sign = float(np.abs(answers).max()), "±" if answers.min() < 0 else "0…"
+        _name_row(ax, name, answers.shape, f"{sign}{peak:.2g}")
     return figure
 
 
@@ -123,17 +121,17 @@ def heatmaps(
     All share one scale with a colour bar: 0…1, or, signed, as far below 0 as above it.
 
     Args:
-        images: pictures, (n, h, w, 3) or a list of (h, w, 3).
+        images: Pictures, (n, h, w, 3) or a list of (h, w, 3).
         maps: n arrays (h, w), of the picture's size or coarser, in 0…1 unless `signed`. Zeros
             show the bare picture.
-        captions: a text above each picture.
-        columns: pictures in a row.
-        signed: for maps with negative values, such as occlusion's.
-        label: what the colour means.
-        title: figure title.
+        captions: A text above each picture.
+        columns: Pictures in a row.
+        signed: For maps with negative values, such as occlusion's.
+        label: What the colour means.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no picture, or not one map and one caption for each.
+        ValueError: If there is no picture, or not one map and one caption for each.
     """
     if len(maps) != len(images):
         raise ValueError(
@@ -153,15 +151,78 @@ def heatmaps(
     return figure
 
 
+def receptive_fields(
+    image: np.ndarray,
+    gradients: Mapping[str, np.ndarray],
+    boxes: Sequence[tuple[int, int]],
+    *,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw what one unit of each layer sees: theory's square, and the pixels that really count.
+
+    Args:
+        image: (h, w, 3) picture, drawn pale underneath.
+        gradients: (h, w) strength of the unit's gradient on each pixel, by the layer's name; each
+            is drawn up to its own largest value, by its square root, which keeps the rim in view.
+        boxes: First and last pixel of theory's square, down and across; it may end outside.
+        title: Figure title.
+    """
+    figure = canvas.new_figure(8.3 / len(gradients), title)
+    axes = np.atleast_1d(figure.subplots(1, len(gradients)))
+    pale = 255 - 0.35 * (255 - np.asarray(image, dtype=float).mean(axis=-1, keepdims=True))
+    for ax, (name, gradient), (first, last) in zip(axes, gradients.items(), boxes, strict=True):
+        canvas.show(ax, canvas.pixels(pale.repeat(3, axis=-1)), anchor="C")
+        strength = np.sqrt(gradient / (gradient.max() or 1))[..., None]
+        color = np.broadcast_to(to_rgb(canvas.VERMILLION), (*gradient.shape, 3))
+        ax.imshow(np.concatenate([color, strength], axis=-1), interpolation="nearest")
+        limits = ax.axis()
+        canvas.frame(ax, first, first, last - first + 1, last - first + 1, color=canvas.BLUE)
+        ax.axis(limits)
+        canvas.head(ax, name)
+    return figure
+
+
+def maps(
+    rows: Mapping[str, Sequence[np.ndarray]],
+    headings: Sequence[str],
+    *,
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw a table of maps and pictures; the maps of one row share their scale of colours.
+
+    Args:
+        rows: Arrays by the row's name: maps (h, w), grey where NaN, or pictures (h, w, 3).
+        headings: A text for each column.
+        title: Figure title.
+
+    Raises:
+        ValueError: If a row hasn't one array for each heading.
+    """
+    for name, arrays in rows.items():
+        if len(arrays) != len(headings):
+            raise ValueError(
+                f"Expected {len(headings)} arrays in each row, one for each heading. "
+                f"Received: {len(arrays)} in row {name!r}"
+            )
+    figure = canvas.new_figure(len(rows) * min(1.75, 7.2 / len(headings)) + 0.3, title)
+    axes = figure.subplots(len(rows), len(headings), squeeze=False)
+    for line, (name, arrays) in zip(axes, rows.items(), strict=True):
+        values = [np.ravel(array) for array in arrays if array.ndim == 2]
+        for ax, array in zip(line, arrays, strict=True):
+            if array.ndim == 2:
+                canvas.show_map(ax, array, *canvas.scale(np.concatenate(values)))
+            else:
+                canvas.show(ax, canvas.pixels(array), anchor="C")
+        canvas.name_row(line[0], canvas.wrap(name, 1.2))
+    for ax, text in zip(axes[0], headings, strict=True):
+        canvas.head(ax, text)
+    return figure
+
+
 def _name_row(ax: Axes, name: str, shape: tuple[int, ...], scale: str) -> None:
+    """Write a layer's name, the shape of its answer and its scale."""
     text = "\n".join(filter(None, (canvas.wrap(name, 1.3), "×".join(map(str, shape)), scale)))
-    style = {"fontsize": canvas.SMALL_SIZE, "color": canvas.MUTED, "labelpad": 6}
-    ax.set_ylabel(text, rotation=0, ha="right", va="center", **style)
-
-
-def _diverging() -> LinearSegmentedColormap:
-    colors = [canvas.BLUE, "white", canvas.VERMILLION]
-    return LinearSegmentedColormap.from_list("blue white vermillion", colors)
+    canvas.name_row(ax, text, size=canvas.SMALL_SIZE, color=canvas.MUTED)
 
 
 def _veil(*, signed: bool) -> ListedColormap:

@@ -55,18 +55,18 @@ class _Box:
 
     @property
     def label_width(self) -> float:
-        """What its name, over its size, takes below it."""
+        """Return how wide its name, over its size, is below it."""
         size = LETTER * LABEL_SIZE * len(self.size)
         return 0.05 + max(LETTER * canvas.SMALL_SIZE * len(self.name), size)
 
     @property
     def away(self) -> np.ndarray:
-        """How far the back lies from the front."""
+        """Return how far the back lies from the front."""
         return np.array([AWAY_X * self.depth, AWAY_Y * self.depth])
 
     @property
     def top(self) -> np.ndarray:
-        """The middle of the upper edge at the back, which no neighbour hides."""
+        """Return the middle of the upper edge at the back, which no neighbour hides."""
         return np.array([self.x + self.thick / 2, self.height / 2]) + self.away
 
 
@@ -86,14 +86,14 @@ def architecture(
     shortcut is an arrow over what it skips, with the size of the filters that are on it, if any.
 
     Args:
-        layers: a Keras model, or (name, kind, shape) for each volume in order; the kind is one of
+        layers: A Keras model, or (name, kind, shape) for each volume in order; the kind is one of
             `KINDS`, the shape is without the batch: (h, w, c), (steps, c) or (n,).
-        skips: for a list, names of the volumes that a shortcut leads from and to.
+        skips: For a list, names of the volumes that a shortcut leads from and to.
         picture: (h, w, 3) shown on the face of the first volume.
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is nothing to draw, or a kind or a name is unknown.
+        ValueError: If there is nothing to draw, or a kind or a name is unknown.
     """
     arcs: list[Arc] = [(start, end, "") for start, end in skips]
     if hasattr(layers, "layers"):
@@ -167,8 +167,7 @@ def _draw(ax: Axes, box: _Box) -> None:
 
 def _draw_face(ax: Axes, box: _Box, picture: np.ndarray) -> None:
     """Draw a picture on the side of a volume."""
-    pixels = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
-    face = ax.imshow(pixels, extent=(0, 1, 0, 1), aspect="auto", zorder=1)
+    face = ax.imshow(canvas.pixels(picture), extent=(0, 1, 0, 1), aspect="auto", zorder=1)
     (dx, dy), right, low = box.away, box.x + box.thick, -box.height / 2
     lean = Affine2D(np.array([[dx, 0, right], [dy, box.height, low], [0, 0, 1]]))
     face.set_transform(lean + ax.transData)
@@ -207,7 +206,7 @@ def _under(boxes: list[_Box], arc: Arc) -> list[_Box]:
 
 
 def _rise(boxes: list[_Box], arc: Arc) -> float:
-    """How high a shortcut goes."""
+    """Return how high a shortcut goes."""
     return max(box.top[1] for box in _under(boxes, arc)) + 0.16
 
 

@@ -31,10 +31,10 @@ def gallery(
     Args:
         images: (n, h, w, 3) pictures.
         labels: (n,) integers that index `classes`.
-        classes: names.
-        per_class: pictures in a row; a class that has fewer leaves the rest white.
-        max_classes: rows; a note counts the classes left out.
-        title: figure title.
+        classes: Names.
+        per_class: Pictures in a row; a class that has fewer leaves the rest white.
+        max_classes: Rows; a note counts the classes left out.
+        title: Figure title.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     rows = min(len(classes), max_classes)
@@ -69,15 +69,15 @@ def grid(
     """Show pictures, of one size or of several, in rows with texts above and below each.
 
     Args:
-        images: pictures, (n, h, w, 3) or a list of (h, w, 3).
-        captions: a text above each picture.
-        below: a text below each picture.
-        columns: pictures in a row.
-        colors: a colour for each caption.
-        title: figure title.
+        images: Pictures, (n, h, w, 3) or a list of (h, w, 3).
+        captions: A text above each picture.
+        below: A text below each picture.
+        columns: Pictures in a row.
+        colors: A colour for each caption.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no picture, or a list hasn't one entry for each.
+        ValueError: If there is no picture, or a list hasn't one entry for each.
     """
     n = len(images)
     _some("images", images)
@@ -111,7 +111,7 @@ def channels(image: np.ndarray, *, title: str | None = None) -> canvas.Figure:
 
     Args:
         image: (h, w, 3) picture.
-        title: figure title.
+        title: Figure title.
     """
     pixels = canvas.pixels(image)
     planes = [np.repeat(pixels[..., c : c + 1], 3, axis=-1) for c in range(3)]
@@ -131,11 +131,11 @@ def augmented(
     Args:
         original: (h, w, 3) picture.
         versions: (n, h, w, 3) pictures.
-        columns: versions in a row.
-        title: figure title.
+        columns: Versions in a row.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no version.
+        ValueError: If there is no version.
     """
     _some("versions", versions)
     original, versions = canvas.pixels(original), canvas.pixels(versions)
@@ -169,10 +169,10 @@ def mistakes(
         labels: (n,) true classes as integers.
         probabilities: (n, k) in 0…1.
         classes: k names.
-        indices: pictures to show, in the order to show them; may be empty.
-        count: at most so many of them.
-        columns: pictures in a row.
-        title: figure title.
+        indices: Pictures to show, in the order to show them; may be empty.
+        count: At most so many of them.
+        columns: Pictures in a row.
+        title: Figure title.
     """
     chosen = [int(i) for i in indices[:count]]
     if not chosen:
@@ -204,17 +204,17 @@ def prediction_bars(
     """Show each picture beside bars of its k most probable classes; a full bar is 100 %.
 
     Args:
-        images: pictures, (n, h, w, 3) or a list of (h, w, 3).
+        images: Pictures, (n, h, w, 3) or a list of (h, w, 3).
         probabilities: (n, classes) in 0…1.
-        classes: names.
-        labels: true classes as integers: the right answer's bar is then green, a wrong first
+        classes: Names.
+        labels: True classes as integers: the right answer's bar is then green, a wrong first
             guess orange, and the truth stands under the picture.
-        k: bars for each picture.
-        columns: pictures in a row.
-        title: figure title.
+        k: Bars for each picture.
+        columns: Pictures in a row.
+        title: Figure title.
 
     Raises:
-        ValueError: if images, probabilities and labels differ in number, or there are none.
+        ValueError: If images, probabilities and labels differ in number, or there are none.
     """
     _some("images", images)
     truths = [None] * len(images) if labels is None else [int(label) for label in labels]
@@ -262,9 +262,9 @@ def _draw_bars(
     ax.barh(range(len(top)), np.ones(len(top)), color=canvas.FAINT, height=0.82)
     ax.barh(range(len(top)), probabilities[top], color=colors, height=0.82)
     for row, c in enumerate(top):
-        style = {"va": "center", "fontsize": canvas.SMALL_SIZE, "color": canvas.INK}
         weight = "bold" if c == truth else "normal"  # the right bar may be too short to be seen
-        ax.text(0.02, row, canvas.shorten(classes[c], 30), weight=weight, **style)
-        ax.text(0.985, row, f"{probabilities[c]:.0%}", ha="right", **style)
+        name = canvas.shorten(classes[c], 30)
+        canvas.write(ax, name, (0.02, row), ha="left", weight=weight)
+        canvas.write(ax, f"{probabilities[c]:.0%}", (0.985, row), ha="right")
     ax.set(xlim=(0, 1), ylim=(max(k, 3) - 0.5, -0.5))
     ax.set_axis_off()

@@ -1,13 +1,28 @@
-"""Figures of scores: what is taken for what, class by class, and whether confidence is deserved."""
+"""Figures of scores: what is taken for what, and whether confidence is deserved."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Normalize
 
 from cnnlab.plots import canvas
+
+
+class Calibration(Protocol):
+    """What is read of a calibration: arrays (bins,) over bins of equal width in 0…1, and its error.
+
+    Of an empty bin nothing but the count is read.
+    """
+
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    low: np.ndarray  # the ends of the accuracy's interval
+    high: np.ndarray
+    count: np.ndarray
+    error: float
 
 
 def confusion(
@@ -26,11 +41,11 @@ def confusion(
     Args:
         matrix: (k, k) counts, rows = truth, columns = prediction.
         classes: k names.
-        normalize: write per cent of the row instead of counts.
-        title: figure title.
+        normalize: Write per cent of the row instead of counts.
+        title: Figure title.
 
     Raises:
-        ValueError: if matrix isn't (k, k).
+        ValueError: If matrix isn't (k, k).
     """
     counts, k = np.asarray(matrix), len(classes)
     if counts.shape != (k, k):
@@ -48,7 +63,7 @@ def confusion(
     ax.set_facecolor(canvas.FAINT)
     ax.spines[:].set_visible(False)
     layers = [
-        ax.imshow(cells, cmap=_ramp(color), vmin=0, vmax=top, interpolation="nearest")
+        ax.imshow(cells, canvas.shades("white", color), Normalize(0, top), interpolation="nearest")
         for cells, color, top in (
             (errors, canvas.VERMILLION, errors.max() or 1.0),
             (recall, canvas.PALE_BLUE, 1.0),
@@ -71,37 +86,36 @@ def confusion(
 
 
 def reliability(
-    calibrations: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, float]],
+    calibrations: Mapping[str, Calibration],
     *,
     title: str | None = None,
 ) -> canvas.Figure:
     """Draw how often models are right against how sure they are, over histograms of confidence.
 
-    A dot below the diagonal is overconfidence. The thin line is its gap, the pale bar its 95 %
-    interval: a gap that the bar covers may be chance.
+    A dot below the diagonal is overconfidence. The thin line is its gap, the pale bar the interval
+    of its accuracy: a gap that the bar covers may be chance.
 
     Args:
-        calibrations: by model name, (confidence, accuracy, count, error): the mean confidence,
-            the accuracy and the number of pictures of each bin of equal width over 0…1 (of an
-            empty bin the first two aren't read), and the expected calibration error.
-        title: figure title.
+        calibrations: By model name, as `Report.calibration()` gives them.
+        title: Figure title.
     """
     n = len(calibrations)
     figure = canvas.new_figure(3.9, title, width=min(canvas.WIDTH, 1.0 + 3.6 * n))
     axes = figure.subplots(2, n, squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1])
     for (top, bottom), (name, calibration) in zip(axes.T, calibrations.items(), strict=True):
-        confidence, accuracy, count, error = calibration
-        used = np.asarray(count) > 0
-        confidence, accuracy = np.asarray(confidence)[used], np.asarray(accuracy)[used]
+        count = np.asarray(calibration.count)
+        confidence, accuracy, low, high = (
+            np.asarray(getattr(calibration, field))[count > 0]
+            for field in ("confidence", "accuracy", "low", "high")
+        )
         top.plot([0, 1], [0, 1], color=canvas.RULE, linewidth=1, zorder=1)
-        low, high = interval(accuracy, np.asarray(count)[used])
         top.vlines(confidence, low, high, color=canvas.PALE_BLUE, linewidth=6)
         top.vlines(confidence, confidence, accuracy, color=canvas.VERMILLION, linewidth=1.5)
         top.plot(confidence, accuracy, "o", color=canvas.BLUE, markersize=5, clip_on=False)
         centres = (np.arange(len(count)) + 0.5) / len(count)
-        share = np.asarray(count) / max(1, np.sum(count))
+        share = count / max(1, count.sum())
         bottom.bar(centres, share, width=0.9 / len(count), color=canvas.RULE)
-        canvas.head(top, f"{name}\ncalibration error {100 * error:.1f} points".strip())
+        canvas.head(top, f"{name}\ncalibration error {100 * calibration.error:.1f} points".strip())
         canvas.style_axes(top)
         canvas.style_axes(bottom, xlabel="confidence")
         top.set(xlim=(0, 1), ylim=(0, 1))
@@ -110,54 +124,3 @@ def reliability(
     for ax, label in zip(axes[:, 0], ("accuracy", "pictures"), strict=True):
         ax.set_ylabel(label, fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
     return figure
-
-
-def per_class(
-    names: Sequence[str],
-    precision: Sequence[float],
-    recall: Sequence[float],
-    *,
-    limit: int = 30,
-    title: str | None = None,
-) -> canvas.Figure:
-    """Draw precision and recall of each class as two dots on a line, best recall first.
-
-    Args:
-        names: k classes.
-        precision: k values in 0…1; nan (never predicted) has no dot.
-        recall: k values in 0…1; nan (no pictures) has no dot and comes last.
-        limit: rows; of more classes those with the lowest recall are shown.
-        title: figure title.
-    """
-    precision, recall = np.asarray(precision, dtype=float), np.asarray(recall, dtype=float)
-    order = np.argsort(-recall, kind="stable")[-limit:]
-    rows = np.arange(len(order))
-    figure = canvas.new_figure(0.25 * len(order) + 0.7, title)
-    ax = canvas.style_axes(figure.subplots(), rules="x")
-    ax.hlines(rows, precision[order], recall[order], color=canvas.RULE, linewidth=2)
-    for values, name, color in (
-        (precision, "precision", canvas.VERMILLION),
-        (recall, "recall", canvas.BLUE),
-    ):
-        ax.plot(values[order], rows, "o", color=color, markersize=6.5, label=name)
-    canvas.name_rows(ax, [canvas.shorten(names[i], 36) for i in order])
-    canvas.percent(ax.xaxis)
-    ax.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=2, frameon=False,
-        fontsize=canvas.TEXT_SIZE, labelcolor=canvas.INK, handletextpad=0.0, borderpad=0.0,
-    )  # fmt: skip
-    return figure
-
-
-def interval(
-    share: np.ndarray | float, n: np.ndarray | int
-) -> tuple[np.ndarray | float, np.ndarray | float]:
-    """Wilson's 95 % interval of a share of n (right near 0 and 1, where p ± 1.96 σ fails)."""
-    z2 = 1.96**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n**2))) / (1 + z2 / n)
-    return centre - half, centre + half
-
-
-def _ramp(color: str) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list(f"white to {color}", ["white", color])

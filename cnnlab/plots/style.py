@@ -10,7 +10,6 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from PIL import Image
@@ -43,13 +42,13 @@ def board(
     """Show a table of pictures, of any sizes and proportions, as large as the page allows.
 
     Args:
-        rows: pictures by the row's name ("" for none); None leaves a place white.
-        headings: a text above each column.
-        notes: a text below each picture, by the row's name.
-        title: figure title.
+        rows: Pictures by the row's name ("" for none); None leaves a place white.
+        headings: A text above each column.
+        notes: A text below each picture, by the row's name.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no picture, or rows, headings and notes are not of one length.
+        ValueError: If there is no picture, or rows, headings and notes are not of one length.
     """
     columns = len(headings) or max(map(len, rows.values()), default=0)
     notes = {} if notes is None else notes
@@ -82,10 +81,9 @@ def board(
             else:
                 _paint(ax, picture)
                 canvas.note(ax, text)
-        style = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 4, "color": canvas.INK}
-        line[0].set_ylabel(canvas.wrap(name, 1.0), fontsize=canvas.TEXT_SIZE, **style)
+        canvas.name_row(line[0], canvas.wrap(name, 1.0), labelpad=4)
     for ax, text in zip(axes[0], above, strict=True):
-        ax.set_title(text, loc="left", fontsize=canvas.SMALL_SIZE, color=canvas.INK, pad=3)
+        canvas.head(ax, text, size=canvas.SMALL_SIZE, pad=3)
     return figure
 
 
@@ -101,10 +99,10 @@ def progress(
     The figure has the same size at each step, so it can be updated in place.
 
     Args:
-        image: the picture so far.
+        image: The picture so far.
         history: (n,) by the term's name; a term that is 0 throughout is left out.
         steps: (n,) the steps at which the values were taken; None counts them from 1.
-        title: figure title.
+        title: Figure title.
     """
     figure = canvas.new_figure(3.3, title, kind=Painting)
     left, ax = figure.subplots(1, 2, width_ratios=[1, 1.15])
@@ -128,11 +126,11 @@ def gram(features: np.ndarray, pair: tuple[int, int], *, title: str | None = Non
 
     Args:
         features: (h, w, channels) what a layer answered.
-        pair: the two channels.
-        title: figure title.
+        pair: The two channels.
+        title: Figure title.
 
     Raises:
-        ValueError: if there is no such channel.
+        ValueError: If there is no such channel.
     """
     features, (i, j) = np.asarray(features, dtype=float), pair
     h, w, channels = features.shape
@@ -166,13 +164,13 @@ def close_ups(
     """Show a large picture whole, and beside it places of it, about pixel by pixel.
 
     Args:
-        image: the picture.
-        corners: row and column of the first pixel of each place, one or more.
-        side: pixels of a place, down and across.
-        title: figure title.
+        image: The picture.
+        corners: Row and column of the first pixel of each place, one or more.
+        side: Pixels of a place, down and across.
+        title: Figure title.
 
     Raises:
-        ValueError: if a place isn't inside the picture.
+        ValueError: If a place isn't inside the picture.
     """
     image = canvas.pixels(image)
     h, w = image.shape[:2]
@@ -205,6 +203,6 @@ def _paint(ax: Axes, picture: np.ndarray) -> None:
 
 def _heat(ax: Axes, values: np.ndarray) -> None:
     """Draw numbers from 0 up as a map from white to black."""
-    peak = float(values.max()) or 1.0
-    canvas.show(ax, values, cmap=colormaps["gray_r"], vmin=0.0, vmax=peak)
+    colors, norm = canvas.scale(np.maximum(values, 0))
+    canvas.show(ax, values, cmap=colors, norm=norm)
     ax.spines[:].set(visible=True, color=canvas.RULE)

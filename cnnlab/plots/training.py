@@ -1,14 +1,8 @@
-"""Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
-
-Those of training are defined here, of scores in `score_plots`, of pictures and predictions in
-`picture_plots`, of a network's inside in `inside_plots`, of painted pictures in `style_plots`; all
-have their names here too, so a reader needs ``plots.`` alone. They draw what they are given and
-change no argument.
-"""
+"""Figures of training runs: their curves, what each bought and cost, their learning rates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cnnlab.plots import canvas
-from cnnlab.plots.scores import interval
+from cnnlab.plots.charts import lines
 
 
 class Run(Protocol):
@@ -42,13 +36,13 @@ def learning_curves(
     value stands at its end. Runs of one name are told apart by the settings that differ.
 
     Args:
-        runs: runs; those that didn't finish an epoch are left out.
-        metrics: keys of their histories, a panel for each, with "val_" + key where it exists.
+        runs: Runs; those that didn't finish an epoch are left out.
+        metrics: Keys of their histories, a panel for each, with "val_" + key where it exists.
         x: "epochs", or "seconds" (a run's seconds shared equally among its epochs).
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if no run has an epoch of any of the metrics, or `x` is neither.
+        ValueError: If no run has an epoch of any of the metrics, or `x` is neither.
     """
     _one_of(("epochs", "seconds"), x=x)
     runs = [run for run in runs if any(_values(run, metric).size for metric in metrics)]
@@ -85,23 +79,24 @@ def ladder(
     runs: Iterable[Run],
     *,
     metric: str = "test_accuracy",
-    pictures: int | None = None,
+    interval: Callable[[float], tuple[float, float]] | None = None,
     title: str | None = None,
 ) -> canvas.Figure:
     """Draw what each rung of a ladder of models bought (accuracy) and cost (seconds).
 
     Runs that differ in nothing but the setting "seed" share a rung: a dot for their mean, a tick
-    under it for each. The pale bar is the 95 % interval of the mean, from the choice of the
-    pictures; the ticks show what chance in training adds.
+    under it for each. A pale bar shows what the choice of the pictures leaves open about the mean;
+    the ticks show what chance in training adds.
 
     Args:
-        runs: runs, the lowest rung first; those that weren't scored are left out.
+        runs: Runs, the lowest rung first; those that weren't scored are left out.
         metric: "test_accuracy", or "val_accuracy" (of the last epoch).
-        pictures: how many were scored, for the intervals; None draws none.
-        title: figure title.
+        interval: Gives the ends of the bar from a rung's mean score, such as
+            `lambda share: evaluation.wilson_interval(share, n)`; None draws no bars.
+        title: Figure title.
 
     Raises:
-        ValueError: if no run was scored, or `metric` is neither.
+        ValueError: If no run was scored, or `metric` is neither.
     """
     _one_of(("test_accuracy", "val_accuracy"), metric=metric)
     rungs: dict[tuple, list[Run]] = {}
@@ -116,11 +111,11 @@ def ladder(
     before = None
     for row, group in enumerate(rungs.values()):
         scores = np.array([_score(run, metric) for run in group])
-        _draw_rung(left, row, scores, before, pictures)
+        _draw_rung(left, row, scores, before, interval)
         before = float(scores.mean())
         seconds = float(np.mean([run.seconds for run in group]))
         right.barh(row, seconds, height=0.4, color=canvas.RULE)
-        _beside(right, _duration(seconds), (seconds, row), 4)
+        canvas.write(right, _duration(seconds), (seconds, row), beside=4)
     names = _run_names([group[0] for group in rungs.values()], ignore="seed")
     wrapped = [canvas.wrap(canvas.shorten(name, 66), 2.6) for name in names]
     canvas.name_rows(canvas.style_axes(left, rules="x"), wrapped)
@@ -134,38 +129,6 @@ def ladder(
     return figure
 
 
-def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
-    *,
-    xlabel: str,
-    ylabel: str,
-    xscale: str = "linear",
-    yscale: str = "linear",
-    title: str | None = None,
-) -> canvas.Figure:
-    """Draw named series, each named at the end of its line where there are several.
-
-    Args:
-        series: (x, y) by name, each (n,).
-        xlabel: what x is, with its unit.
-        ylabel: what y is, with its unit.
-        xscale: "linear" or "log".
-        yscale: "linear" or "log".
-        title: figure title.
-    """
-    figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
-    ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
-    ax.set(xscale=xscale, yscale=yscale)
-    ends = []
-    for i, (name, (x, y)) in enumerate(series.items()):
-        color = canvas.SERIES[i % len(canvas.SERIES)]
-        canvas.draw_line(ax, x, y, color)
-        ends += canvas.line_end(x, y, name, color)
-    if len(series) > 1:
-        canvas.label_ends(ax, ends)
-    return figure
-
-
 def schedule(
     rates: Mapping[str, Sequence[float]],
     *,
@@ -175,9 +138,9 @@ def schedule(
     """Draw learning rates over training.
 
     Args:
-        rates: by name, (steps,) the learning rate of each step.
-        steps_per_epoch: counts the x axis in epochs instead of steps.
-        title: figure title.
+        rates: By name, (steps,) the learning rate of each step.
+        steps_per_epoch: Counts the x axis in epochs instead of steps.
+        title: Figure title.
     """
     unit = steps_per_epoch or 1
     series = {name: (np.arange(len(values)) / unit, values) for name, values in rates.items()}
@@ -232,11 +195,15 @@ def _duration(seconds: float) -> str:
 
 
 def _draw_rung(
-    ax: Axes, row: int, scores: np.ndarray, before: float | None, pictures: int | None
+    ax: Axes,
+    row: int,
+    scores: np.ndarray,
+    before: float | None,
+    interval: Callable[[float], tuple[float, float]] | None,
 ) -> None:
     """Draw one rung: the step up from the mean of the one before, interval, mean and scores."""
     mean = float(scores.mean())
-    low, high = interval(mean, pictures) if pictures else (mean, mean)
+    low, high = interval(mean) if interval else (mean, mean)
     ax.plot([low, high], [row, row], color=canvas.PALE_BLUE, linewidth=9, solid_capstyle="butt")
     text, down = f"{mean:.1%}", before is not None and mean < before
     if before is not None:
@@ -246,12 +213,5 @@ def _draw_rung(
     ax.plot([mean], [row], "o", color=canvas.BLUE, markersize=6)
     if scores.size > 1:
         ax.plot(scores, np.full(scores.size, row + 0.3), "|", color=canvas.INK, markersize=6)
-    _beside(ax, text, (low if down else high, row), -7 if down else 7)  # off the step's line
-
-
-def _beside(ax: Axes, text: str, point: tuple[float, float], points: float) -> None:
-    """Write a text so many points to the right, or to the left, of a point of the data."""
-    ax.annotate(
-        text, point, (points, 0), textcoords="offset points", ha="left" if points > 0 else "right",
-        va="center", fontsize=canvas.SMALL_SIZE, color=canvas.INK,
-    )  # fmt: skip
+    beside = -7 if down else 7  # off the step's line
+    canvas.write(ax, text, (low if down else high, row), beside=beside)

@@ -82,7 +82,7 @@ class Scene:
         if self.colors == "content":
             level = Level(*picture.shape[:2], steps=0)
             picture = colors.with_colors_of(picture, self.content_at(level))
-        return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        return images.to_uint8(picture)
 
     def start(self, init: str | np.ndarray, level: Level, seed: int) -> tf.Tensor:
         """The picture to start from: see `stylize`. float32 (1, h, w, 3) in 0…255."""

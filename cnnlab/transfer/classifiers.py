@@ -1,4 +1,4 @@
-"""A classifier on a pretrained backbone, and which of its layers learn."""
+"""A classifier on a pretrained backbone, which of its layers learn, batch normalization for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def classifier(
     dropout: float = 0.0,
     name: str | None = None,
 ) -> keras.Model:
-    """Puts a new last layer on a backbone: enlarge, look, average over the picture, decide.
+    """Put a new last layer on a backbone: enlarge, look, average over the picture, decide.
 
     The backbone is nested and shares its weights. One that was trained on larger pictures sees
     most when small ones are enlarged to its scale; that happens inside, so that the classifier
@@ -52,14 +52,14 @@ def classifier(
     x = layers.GlobalAveragePooling2D(name="average")(x)
     # Hundreds of features add up in each logit: unscaled, they would allow the head only a tenth of
     # the learning rate that suits the backbone, and above it the logits explode.
-    x = layers.Rescaling(1 / 4, name="logit_scale")(x)
+    x = layers.Rescaling(1 / 4, name="feature_scale")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     x = layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="logits")(x)
     return keras.Model(inputs, x, name=name or f"{backbone.name}_classifier")
 
 
 def enlarge(pixels: keras.KerasTensor, size: int | None) -> keras.KerasTensor:
-    """Scales pictures inside a model so that their shorter side has `size` pixels; None: not."""
+    """Scale pictures inside a model so that their shorter side has `size` pixels; None: not."""
     height, width = pixels.shape[1:3]
     if size is None or size == min(height, width):
         return pixels
@@ -72,7 +72,7 @@ def enlarge(pixels: keras.KerasTensor, size: int | None) -> keras.KerasTensor:
 def unfreeze(
     model: keras.Model, since: str | None = None, *, batch_norm: bool = False
 ) -> list[str]:
-    """Lets the backbone's layers learn from one of them on, and freezes those before it.
+    """Let the backbone's layers learn from one of them on, and freezes those before it.
 
     Takes effect at the next `compile`. The layers on top of the backbone always learn.
 
@@ -107,7 +107,7 @@ def unfreeze(
 def with_batch_norm(
     backbone: keras.Model, pictures: np.ndarray, *, momentum: float = 0.9
 ) -> keras.Model:
-    """A copy of a backbone with batch normalization after each convolution, which says the same.
+    """Copy a backbone with batch normalization after each convolution; the copy says the same.
 
     VGG-16 has none, or had its own folded into the weights, and without it large learning rates
     break it. Each one is set to undo itself: its scale and shift are the spread and the mean of
@@ -119,7 +119,7 @@ def with_batch_norm(
     VGG-16's first kernel, which reads pixels in 0…255, would else be thrown away in a few steps.
 
     Args:
-        backbone: A functional model whose 2-D convolutions are followed by ReLU, of its own.
+        backbone: A functional model whose 2-D convolutions have biases and a ReLU of their own.
         pictures: uint8 or float32 (n, h, w, 3) in 0…255 of the size that it will see; some
             hundred are enough.
         momentum: Of the moving statistics, 0…1.
@@ -128,18 +128,21 @@ def with_batch_norm(
         A new model; "block1_conv1" is followed by "block1_conv1_norm" and "block1_conv1_act".
 
     Raises:
-        ValueError: A convolution has another activation than ReLU.
+        ValueError: A convolution has no bias, or another activation than ReLU.
     """
     convolutions = [layer for layer in backbone.layers if isinstance(layer, layers.Conv2D)]
-    odd = [c.name for c in convolutions if c.activation is not keras.activations.relu]
+    relu = keras.activations.relu
+    odd = [c.name for c in convolutions if c.activation is not relu or c.bias is None]
     if odd:
-        raise ValueError(f"Expected convolutions with ReLU. Received: other ones in {odd}")
+        raise ValueError(
+            f"Expected convolutions with biases and ReLU. Received: other ones in {odd}"
+        )
     moments = {}
 
     def measure(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
         answers = layer.convolution_op(inputs, ops.cast(layer.kernel, inputs.dtype))
-        mean_and_variance = tf.nn.moments(tf.cast(answers, tf.float32), (0, 1, 2))
-        moments[layer.name] = [moment.numpy() for moment in mean_and_variance]
+        mean, variance = tf.nn.moments(tf.cast(answers, tf.float32), (0, 1, 2))
+        moments[layer.name] = mean.numpy() + np.array(layer.bias), variance.numpy()
 
     with listening(convolutions, measure):
         backbone(tf.convert_to_tensor(pictures), training=False)
@@ -154,22 +157,32 @@ def with_batch_norm(
 
     copy = keras.models.clone_model(backbone, call_function=split)
     for layer in convolutions:
-        kernel, bias = layer.get_weights()
-        mean, variance = moments[layer.name][0] + bias, moments[layer.name][1]
-        factor = kernel.shape[-1] ** 0.5 / np.linalg.norm(kernel)
-        copy.get_layer(layer.name).set_weights([factor * kernel, factor * bias])
-        norm = copy.get_layer(f"{layer.name}_norm")
-        inside = factor * mean, factor**2 * variance
-        norm.set_weights([np.sqrt(variance + norm.epsilon / factor**2), mean, *inside])
+        convolution, norm = copy.get_layer(layer.name), copy.get_layer(f"{layer.name}_norm")
+        kernel, bias = np.array(layer.kernel), np.array(layer.bias)
+        mean, variance = moments[layer.name]
+        # The original's convolution gives z, of this mean and variance. With its kernel and bias
+        # times a factor f the copy's gives f·z, of mean f·mean and variance f²·variance, which the
+        # normalization turns into
+        #     gamma · (f·z - f·mean) / √(f²·variance + epsilon) + beta.
+        # That is z for gamma = √(f²·variance + epsilon) / f = √(variance + epsilon / f²) and
+        # beta = mean.
+        f = kernel.shape[-1] ** 0.5 / np.linalg.norm(kernel)
+        convolution.kernel.assign(f * kernel)
+        convolution.bias.assign(f * bias)
+        norm.gamma.assign(np.sqrt(variance + norm.epsilon / f**2))
+        norm.beta.assign(mean)
+        norm.moving_mean.assign(f * mean)
+        norm.moving_variance.assign(f**2 * variance)
     return copy
 
 
 def _backbone(model: keras.Model) -> keras.Model:
+    """Find the model that is nested in a classifier."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             return layer
     raise ValueError(
-        "Expected a model with a backbone nested in it, as `models.classifier` makes. "
+        "Expected a model with a backbone nested in it, as `transfer.classifier` makes. "
         f"Received: model={model.name!r} with the layers "
         f"{', '.join(layer.name for layer in model.layers)}"
     )

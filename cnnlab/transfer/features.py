@@ -19,7 +19,7 @@ from tqdm import tqdm
 from cnnlab.transfer.classifiers import enlarge
 
 
-def extract(
+def extract_features(
     backbone: keras.Model,
     pictures: np.ndarray,
     names: Sequence[str],
@@ -29,7 +29,7 @@ def extract(
     cache: str | Path | None = None,
     batch_size: int = 250,
 ) -> dict[str, np.ndarray]:
-    """The channels of some layers, each averaged over the picture or over parts of it.
+    """Compute the channels of some layers, each averaged over the picture or over parts of it.
 
     With a cache the work is done once for the same weights, layers, size and pictures, whatever
     their names: its files are named by a hash of all of these. They are written whole or not at
@@ -56,10 +56,8 @@ def extract(
     model = _averaging(backbone, names, pictures.shape[1:], size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
-    path = (
-        Path(cache).expanduser()
-        / f"{_fingerprint(backbone, pictures, (tuple(names), size, grid))}.npz"
-    )
+    fingerprint = _fingerprint(backbone, pictures, (tuple(names), size, grid))
+    path = Path(cache).expanduser() / f"{fingerprint}.npz"
     found = _read(path)
     if found is None:
         found = _run(model, pictures, batch_size)
@@ -70,7 +68,7 @@ def extract(
 def probes(
     features: Mapping[str, np.ndarray], num_classes: int, *, hidden: int = 0, dropout: float = 0.0
 ) -> keras.Model:
-    """One classifier on each kind of features, to be trained together, none seeing another's.
+    """Build one classifier on each kind of features, trained together, none seeing another's.
 
     Without hidden units each is a linear probe (Alain and Bengio 2016,
     https://arxiv.org/abs/1610.01644): what it gets right could be read off the features by adding
@@ -103,7 +101,7 @@ def probes(
 
 
 def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
-    """A hash of everything that the features depend on: 32 hexadecimal digits."""
+    """Hash everything that the features depend on: 32 hexadecimal digits."""
     digest = hashlib.sha256()
     kinds = [(type(layer).__name__, layer.compute_dtype) for layer in backbone.layers]
     digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
@@ -119,7 +117,7 @@ def _averaging(
     size: int | None,
     grid: int,
 ) -> keras.Model:
-    """From pixels to a dictionary of averaged channels."""
+    """Build a model from pixels to a dictionary of averaged channels."""
     known = [layer.name for layer in backbone.layers]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
@@ -150,15 +148,14 @@ def _run(model: keras.Model, pictures: np.ndarray, batch_size: int) -> dict[str,
     any_number = tf.TensorSpec((None, *pictures.shape[1:]), pictures.dtype)
     step = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(any_number)
     starts = range(0, len(pictures), batch_size)
-    bar = tqdm(
-        starts, "features", delay=3, leave=False, file=sys.stdout
-    )  # notebooks show stderr red
+    # Notebooks show stderr red.
+    bar = tqdm(starts, "features", delay=3, leave=False, file=sys.stdout)
     parts = [step(tf.convert_to_tensor(pictures[i : i + batch_size])) for i in bar]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
-    """What a cache file holds; None if it isn't there, or broken."""
+    """Read what a cache file holds; None if it isn't there, or broken."""
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             return dict(arrays)

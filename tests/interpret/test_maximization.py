@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab import models, transfer
+from cnnlab import interpret, models, transfer
 from cnnlab.interpret import maximization
 
 
@@ -30,7 +30,7 @@ def answers(model, layer, pictures):
 
 def test_paints_the_colour_that_a_channel_likes(colour_model):
     options = {"size": 16, "steps": 60, "jitter": 2}
-    pictures = maximization.maximize(colour_model, "conv", [0, 2], **options)
+    pictures = interpret.maximize(colour_model, "conv", [0, 2], **options)
     assert (pictures.shape, pictures.dtype) == ((2, 16, 16, 3), np.uint8)
     red, blue = pictures.mean(axis=(1, 2))
     assert red.argmax() == 0
@@ -42,7 +42,7 @@ def test_paints_the_colour_that_a_channel_likes(colour_model):
 def test_each_picture_pleases_its_own_channel_most():
     keras.utils.set_random_seed(0)
     model = models.plain_cnn((24, 24, 3), widths=(6, 8), hidden=4)
-    pictures = maximization.maximize(model, "conv1", [0, 3, 5], size=24, steps=60, jitter=3)
+    pictures = interpret.maximize(model, "conv1", [0, 3, 5], size=24, steps=60, jitter=3)
     means = answers(model, "conv1", pictures)[:, [0, 3, 5]]
     assert list(means.argmax(axis=0)) == [0, 1, 2]
 
@@ -50,9 +50,9 @@ def test_each_picture_pleases_its_own_channel_most():
 def test_one_seed_one_picture_and_the_model_stays_as_it_was(colour_model):
     before = colour_model.get_weights()
     options = {"size": 12, "steps": 5, "jitter": 2}
-    first = maximization.maximize(colour_model, "conv", [1], **options)
-    again = maximization.maximize(colour_model, "conv", [1], **options)
-    other = maximization.maximize(colour_model, "conv", [1], seed=1, **options)
+    first = interpret.maximize(colour_model, "conv", [1], **options)
+    again = interpret.maximize(colour_model, "conv", [1], **options)
+    other = interpret.maximize(colour_model, "conv", [1], seed=1, **options)
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
     assert colour_model.get_layer("conv").activation is keras.activations.relu
@@ -62,29 +62,27 @@ def test_one_seed_one_picture_and_the_model_stays_as_it_was(colour_model):
 
 
 def test_the_activation_comes_back_after_an_error(colour_model, monkeypatch):
-    def stop(*args):
+    def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(maximization, "_paint", stop)
+    monkeypatch.setattr(keras.optimizers.Adam, "apply", stop)
     with pytest.raises(KeyboardInterrupt):
-        maximization.maximize(colour_model, "conv", [0], size=12, steps=1)
+        interpret.maximize(colour_model, "conv", [0], size=12, steps=1)
     assert colour_model.get_layer("conv").activation is keras.activations.relu
 
 
 def test_reaches_into_a_nested_model(colour_model):
     model = transfer.classifier(colour_model, 2, input_shape=(12, 12, 3))
     options = {"size": 12, "steps": 5, "jitter": 2}
-    nested = maximization.maximize(model, "conv", [1], **options)
-    np.testing.assert_array_equal(
-        nested, maximization.maximize(colour_model, "conv", [1], **options)
-    )
+    nested = interpret.maximize(model, "conv", [1], **options)
+    np.testing.assert_array_equal(nested, interpret.maximize(colour_model, "conv", [1], **options))
 
 
 def test_waves_are_a_picture_by_hand():
     side = 6
     waves = np.zeros((1, 3, 2, side, side // 2 + 1), "float32")
     waves[0, 0, 0, 0, 2] = 0.3  # light and dark, two waves across: 0.3 · cos(2π · 2 x / 6), scaled
-    painted = np.array(maximization._paint(keras.Variable(waves), side))
+    painted = np.array(maximization.pixels_from_waves(keras.Variable(waves), side))
     wave = 2 * 0.3 * (side / (2 / side) / 4) / side**2 * np.cos(2 * np.pi * 2 * np.arange(side) / 6)
     expected = 255 / (1 + np.exp(-wave[:, None] * maximization.MIX[:, 0]))
     np.testing.assert_allclose(painted[0, 3], expected, rtol=1e-4)
@@ -100,9 +98,9 @@ def test_waves_are_a_picture_by_hand():
 )
 def test_refuses_what_is_not_there(colour_model, layer, channels, message):
     with pytest.raises(ValueError, match=message):
-        maximization.maximize(colour_model, layer, channels, size=12, steps=1)
+        interpret.maximize(colour_model, layer, channels, size=12, steps=1)
 
 
 def test_refuses_a_layer_without_maps():
     with pytest.raises(ValueError, match=r"gives maps.*layer='logits'"):
-        maximization.maximize(models.linear((8, 8, 3)), "logits", [0], size=8, steps=1)
+        interpret.maximize(models.linear((8, 8, 3)), "logits", [0], size=8, steps=1)

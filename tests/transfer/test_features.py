@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from small_backbone import LABELS, PICTURES, backbone
 
-from cnnlab.transfer import features
+from cnnlab import transfer
 
 NAMES = ("block1_pool", "block2_pool")
 
@@ -22,7 +22,8 @@ def files(cached):
 class TestExtract:
     def test_is_the_mean_of_each_channel(self):
         bone = backbone()
-        found = features.extract(bone, PICTURES, NAMES, batch_size=10)  # a short last batch
+        short_last = {"batch_size": 10}
+        found = transfer.extract_features(bone, PICTURES, NAMES, **short_last)
         assert {name: (v.shape, v.dtype) for name, v in found.items()} == {
             "block1_pool": ((24, 5), np.float32),
             "block2_pool": ((24, 7), np.float32),
@@ -32,7 +33,7 @@ class TestExtract:
 
     def test_a_size_enlarges_first(self):
         bone = backbone()
-        found = features.extract(bone, PICTURES, NAMES, size=16)
+        found = transfer.extract_features(bone, PICTURES, NAMES, size=16)
         larger = keras.layers.Resizing(16, 16)(PICTURES.astype("float32"))
         expected = np.array(bone(larger)).mean(axis=(1, 2))
         np.testing.assert_allclose(found["block2_pool"], expected, atol=1e-5)
@@ -41,46 +42,52 @@ class TestExtract:
         bone = backbone()
         larger = keras.layers.Resizing(20, 20)(PICTURES.astype("float32"))
         maps = np.array(bone(larger))  # 5 × 5
-        found = features.extract(bone, PICTURES, NAMES, size=20, grid=2)["block2_pool"]
+        found = transfer.extract_features(bone, PICTURES, NAMES, size=20, grid=2)["block2_pool"]
         quarters = [maps[:, y : y + 2, x : x + 2].mean(axis=(1, 2)) for y in (0, 2) for x in (0, 2)]
         np.testing.assert_allclose(found, np.concatenate(quarters, axis=1), atol=1e-5)
         with pytest.raises(ValueError, match=r"at least 3 × 3.*\(None, 2, 2, 7\)"):
-            features.extract(bone, PICTURES, NAMES, grid=3)
+            transfer.extract_features(bone, PICTURES, NAMES, grid=3)
 
-    def test_a_second_call_reads_the_file_and_computes_nothing(self, cached, monkeypatch):
+    def test_a_second_call_reads_the_file_and_computes_nothing(self, cached):
         bone = backbone()
-        first = features.extract(bone, PICTURES, **cached)
-        assert len(files(cached)) == 1
-        monkeypatch.setattr(features, "_run", lambda *args: pytest.fail("computed again"))
-        again = features.extract(bone, PICTURES, **cached)
+        first = transfer.extract_features(bone, PICTURES, **cached)
+        (path,) = files(cached)
+        marked = {name: values + 1 for name, values in first.items()}
+        np.savez(path, **marked)
+        again = transfer.extract_features(bone, PICTURES, **cached)
         assert list(again) == list(NAMES)
+        for name in NAMES:
+            np.testing.assert_array_equal(again[name], marked[name])
+
+    def test_the_file_holds_what_was_returned(self, cached):
+        first, again = (transfer.extract_features(backbone(), PICTURES, **cached) for _ in "ab")
         for name in NAMES:
             np.testing.assert_array_equal(again[name], first[name])
 
     def test_a_backbone_made_again_finds_what_the_first_one_left(self, cached):
-        features.extract(backbone(), PICTURES, **cached)
-        features.extract(backbone(name="other"), PICTURES.copy(), **cached)
+        transfer.extract_features(backbone(), PICTURES, **cached)
+        transfer.extract_features(backbone(name="other"), PICTURES.copy(), **cached)
         assert len(files(cached)) == 1
 
     def test_whatever_changes_the_result_makes_another_file(self, cached):
         bone = backbone()
-        features.extract(bone, PICTURES, **cached)
-        features.extract(bone, PICTURES, **cached | {"size": 16})
-        features.extract(bone, PICTURES, **cached | {"grid": 2})
-        features.extract(bone, PICTURES, **cached | {"names": NAMES[:1]})
-        features.extract(backbone(batch_norm=True), PICTURES, **cached)
+        transfer.extract_features(bone, PICTURES, **cached)
+        transfer.extract_features(bone, PICTURES, **cached | {"size": 16})
+        transfer.extract_features(bone, PICTURES, **cached | {"grid": 2})
+        transfer.extract_features(bone, PICTURES, **cached | {"names": NAMES[:1]})
+        transfer.extract_features(backbone(batch_norm=True), PICTURES, **cached)
         pictures = PICTURES.copy()
         pictures[-1, -1, -1, -1] ^= 1
-        features.extract(bone, pictures, **cached)
+        transfer.extract_features(bone, pictures, **cached)
         weights = bone.get_weights()
         weights[0][0, 0, 0, 0] += 1e-3
         bone.set_weights(weights)
-        features.extract(bone, PICTURES, **cached)
+        transfer.extract_features(bone, PICTURES, **cached)
         assert len(files(cached)) == 7
 
     @pytest.mark.parametrize("damage", ["empty", "truncated", "flipped", "text"])
     def test_a_broken_file_is_made_anew(self, cached, damage):
-        expected = features.extract(backbone(), PICTURES, **cached)
+        expected = transfer.extract_features(backbone(), PICTURES, **cached)
         (path,) = files(cached)
         whole = bytearray(path.read_bytes())
         middle = bytes(PICTURES.shape[0])  # some zeros over the numbers of the first array
@@ -91,7 +98,7 @@ class TestExtract:
             "text": b"not an archive",
         }
         path.write_bytes(broken[damage])
-        found = features.extract(backbone(), PICTURES, **cached)
+        found = transfer.extract_features(backbone(), PICTURES, **cached)
         np.testing.assert_array_equal(found["block1_pool"], expected["block1_pool"])
         assert files(cached) == [path]
         assert path.read_bytes() == whole or len(path.read_bytes()) == len(whole)
@@ -103,21 +110,21 @@ class TestExtract:
 
         monkeypatch.setattr(np, "savez", stop)
         with pytest.raises(KeyboardInterrupt):
-            features.extract(backbone(), PICTURES, **cached)
+            transfer.extract_features(backbone(), PICTURES, **cached)
         assert files(cached) == []
 
     def test_reading_is_fast(self, cached):
         many = np.tile(PICTURES, (200, 1, 1, 1))
-        features.extract(backbone(), many, **cached)
+        transfer.extract_features(backbone(), many, **cached)
         start = time.perf_counter()
-        features.extract(backbone(), many, **cached)
+        transfer.extract_features(backbone(), many, **cached)
         assert time.perf_counter() - start < 2
 
     def test_refuses_what_it_cannot_do(self):
         with pytest.raises(ValueError, match=r"layers of 'bone'.*\['block9'\].*block2_pool"):
-            features.extract(backbone(), PICTURES, ["block9"])
+            transfer.extract_features(backbone(), PICTURES, ["block9"])
         with pytest.raises(ValueError, match=r"at least one picture.*len\(pictures\)=0"):
-            features.extract(backbone(), PICTURES[:0], NAMES)
+            transfer.extract_features(backbone(), PICTURES[:0], NAMES)
 
 
 class TestProbes:
@@ -125,7 +132,7 @@ class TestProbes:
         rng = np.random.default_rng(0)
         telling = np.eye(3)[LABELS] * 500 + rng.normal(size=(24, 3))
         given = {"noise": rng.normal(size=(24, 2)).astype("float32"), "telling": telling}
-        model = features.probes(given, 3)
+        model = transfer.probes(given, 3)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         optimizer = keras.optimizers.Adam(0.1)
         optimizer.build(model.trainable_variables)  # else `fit` traces its step twice
@@ -144,7 +151,7 @@ class TestProbes:
 
     def test_linear_ones_are_linear_and_start_at_zero(self):
         given = {"a": np.random.default_rng(0).normal(3, 5, size=(50, 4)).astype("float32")}
-        model = features.probes(given, 3)
+        model = transfer.probes(given, 3)
         assert not np.any(model.predict(given, verbose=0)["a"])
         kernel = np.random.default_rng(1).normal(size=(4, 3))
         model.get_layer("a_logits").set_weights([kernel, np.ones(3)])
@@ -155,9 +162,9 @@ class TestProbes:
     def test_a_channel_silent_in_training_cannot_shout_later(self):
         silent = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
         silent[:, 2] = 0
-        model = features.probes({"a": silent}, 3, hidden=6)
+        model = transfer.probes({"a": silent}, 3, hidden=6)
         silent[:, 2] = 1
         assert np.isfinite(model.predict({"a": silent}, verbose=0)["a"]).all()
-        linear = features.probes({"a": np.zeros((5, 2), "float32")}, 3)
+        linear = transfer.probes({"a": np.zeros((5, 2), "float32")}, 3)
         linear.get_layer("a_logits").set_weights([np.ones((2, 3)), np.zeros(3)])
         assert np.abs(linear.predict({"a": np.ones((5, 2))}, verbose=0)["a"]).max() < 1e4

@@ -184,6 +184,32 @@ class TestWithBatchNorm:
         gap = np.abs(normed(dark, training=True) - bone(dark)).max()
         assert gap > 0.3
 
+    def test_every_array_is_where_the_derivation_wants_it(self):
+        bone = backbone()
+        answers = np.array(
+            keras.ops.conv(
+                PICTURES / np.float32(64) - 2, bone.get_layer("block1_conv1").kernel, padding="same"
+            )
+            + bone.get_layer("block1_conv1").bias
+        )
+        normed = transfer.with_batch_norm(bone, PICTURES)
+        norm, f = (
+            normed.get_layer("block1_conv1_norm"),
+            (normed.get_layer("block1_conv1").kernel / bone.get_layer("block1_conv1").kernel),
+        )
+        f = float(np.median(f))
+        mean, variance = answers.mean((0, 1, 2)), answers.var((0, 1, 2))
+        np.testing.assert_allclose(norm.beta, mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(norm.moving_mean, f * mean, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(norm.moving_variance, f**2 * variance, rtol=1e-4)
+        np.testing.assert_allclose(norm.gamma, np.sqrt(variance + 1e-3 / f**2), rtol=1e-4)
+
+    def test_refuses_convolutions_without_bias(self):
+        inputs = keras.Input((8, 8, 3))
+        bare = keras.layers.Conv2D(2, 3, activation="relu", use_bias=False, name="bare")
+        with pytest.raises(ValueError, match=r"biases and ReLU.*bare"):
+            transfer.with_batch_norm(keras.Model(inputs, bare(inputs)), PICTURES)
+
     def test_refuses_other_activations(self):
         bone = backbone()
         bone.get_layer("block2_conv1").activation = keras.activations.tanh

@@ -1,9 +1,7 @@
-"""Teaching drawings: how the parts of a convolutional network compute, drawn from real arrays.
+"""Drawings of how a convolution computes, from real arrays: sliding filters, sums, what they cost.
 
 The notebook computes; these functions draw what they are given. Pictures are RGB, (h, w, 3), uint8
 or float in 0…255. Signed numbers are vermillion above 0, white at 0 and blue below, everywhere.
-Every function returns a new figure and leaves its arrays alone. A whole network as 3-D volumes is
-drawn in `cnnlab.plots.networks`; the function has its name here too.
 """
 
 from __future__ import annotations
@@ -11,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgb
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import ConnectionPatch, Polygon, Rectangle
-from matplotlib.text import Text
 from matplotlib.transforms import Affine2D
 
 from cnnlab.plots import canvas
 
 LIGHTS = {"red": "#E5432D", "green": "#2BA84A", "blue": "#2F6FDE"}
-PALE = "#FBE3D3"
 SQUEEZE, SLANT = 0.5, 0.3  # a plane in oblique projection: how narrow it gets, how far it rises
 
 
@@ -33,8 +28,8 @@ def volumes(
     Args:
         stages: (h, w, channels) by name, in order. A uint8 volume of 3 channels is drawn as red,
             green and blue light, any other on one scale for all its planes.
-        arrows: texts over the arrows between neighbours.
-        title: figure title.
+        arrows: Texts over the arrows between neighbours.
+        title: Figure title.
     """
     figure = canvas.new_figure(2.7, title)
     ax = _board(figure.subplots())
@@ -43,20 +38,20 @@ def volumes(
         h, w, depth = volume.shape
         tall, wide = h / max(h, w), w / max(h, w)
         step = min(0.45, 1.9 / depth)
-        scales = [_scale(volume)] * depth
+        scales = [canvas.scale(volume)] * depth
         if volume.dtype == np.uint8 and depth == 3:
-            scales = [(_shades("black", light), Normalize(0, 255)) for light in LIGHTS.values()]
+            scales = [_light("black", light, 255) for light in LIGHTS.values()]
         for c, scale in enumerate(scales):
             _plane(ax, volume[..., c], (x + c * step, 1 - tall), (wide, tall), *scale)
         end = x + (depth - 1) * step + SQUEEZE * wide
-        _say(ax, (x + end) / 2, 1.12, name)
+        canvas.write(ax, name, ((x + end) / 2, 1.12), size=canvas.TEXT_SIZE)
         size = " × ".join(map(str, volume.shape))
-        _say(ax, (x + end) / 2, 1.27, size, size=canvas.SMALL_SIZE, color=canvas.MUTED)
+        canvas.write(ax, size, ((x + end) / 2, 1.27), color=canvas.MUTED)
         x = end
         if i < len(stages) - 1:
             _arrow(ax, (x + 0.15, 0.45), (x + 1.25, 0.45))
             text = arrows[i] if i < len(arrows) else ""
-            _say(ax, x + 0.7, 0.40, text, va="bottom", size=canvas.SMALL_SIZE)
+            canvas.write(ax, text, (x + 0.7, 0.40), va="bottom")
             x += 1.4
     ax.set(xlim=(-0.05, x + 0.05), ylim=(1.34, -SLANT - 0.05))
     return figure
@@ -70,11 +65,11 @@ def dot_product(
     Args:
         image: (h, w, 3) picture.
         kernel: (kh, kw, 3) one filter.
-        at: row and column of the patch's top-left pixel.
-        title: figure title.
+        at: Row and column of the patch's top-left pixel.
+        title: Figure title.
 
     Raises:
-        ValueError: if the patch isn't inside the picture.
+        ValueError: If the patch isn't inside the picture.
     """
     (kh, kw, depth), (row, column) = kernel.shape, at
     patch = np.asarray(image)[row : row + kh, column : column + kw].astype(float)
@@ -84,9 +79,10 @@ def dot_product(
             f"Received: at={at}"
         )
     figure = canvas.new_figure(4.0, title)
+    text = {"size": canvas.TEXT_SIZE}
     left, ax = figure.subplots(1, 2, width_ratios=[1, 2.2])
-    _picture(left, image)
-    _frame(left, row, column, kh, kw)
+    canvas.show(left, canvas.pixels(image), anchor="C")
+    canvas.frame(left, row, column, kh, kw)
     canvas.head(left, "one patch of the picture")
     _board(ax)
     products = patch * kernel
@@ -94,22 +90,23 @@ def dot_product(
     cell = 1.25  # a cell's width; its height is 1
     for i, (name, values) in enumerate(blocks.items()):
         x = i * (kw * cell + 0.9)
-        _say(ax, x + kw * cell / 2, -0.55, name)
+        canvas.write(ax, name, (x + kw * cell / 2, -0.55), **text)
         for c, light in enumerate(LIGHTS.values()):
-            scale = (_shades("white", light), Normalize(0, 400)) if i == 0 else _scale(values, 1.6)
+            scale = _light("white", light, 400) if i == 0 else canvas.scale(values, 1.6)
             _cells(ax, values[..., c], (x, c * (kh + 0.5)), *scale, width=cell)
     end = 3 * kw * cell + 1.8
-    _say(ax, end + 2.1, -0.55, "sums")
+    canvas.write(ax, "sums", (end + 2.1, -0.55), **text)
     for c, (name, light) in enumerate(LIGHTS.items()):
         y = c * (kh + 0.5) + kh / 2
-        _say(ax, -0.3, y, name, ha="right", color=light)
+        canvas.write(ax, name, (-0.3, y), ha="right", color=light, **text)
         _arrow(ax, (end + 0.15, y), (end + 1.1, y))
-        _say(ax, end + 2.1, y, _number(products[..., c].sum()))
+        canvas.write(ax, _number(products[..., c].sum()), (end + 2.1, y), **text)
     bottom = depth * (kh + 0.5) + 0.7
-    box = {"fc": PALE, "ec": canvas.VERMILLION, "lw": 1.5}
+    box = {"fc": canvas.PALE_VERMILLION, "ec": canvas.VERMILLION, "lw": 1.5}
     ax.add_patch(Rectangle((end + 1.0, bottom - 0.6), 2.2, 1.2, **box))
-    _say(ax, end + 2.1, bottom, _number(products.sum()), weight="bold")
-    _say(ax, end + 0.8, bottom, "all three channels summed: one number of the map", ha="right")
+    canvas.write(ax, _number(products.sum()), (end + 2.1, bottom), **text, weight="bold")
+    summed = "all three channels summed: one number of the map"
+    canvas.write(ax, summed, (end + 0.8, bottom), **text, ha="right")
     ax.set(xlim=(-1.9, end + 3.3), ylim=(bottom + 0.7, -1.0))
     for y0, y1 in ((row - 0.5, 0), (row + kh - 0.5, kh)):
         zoom = ConnectionPatch((column + kw - 0.5, y0), (0, y1), "data", axesA=left, axesB=ax)
@@ -132,10 +129,10 @@ def sliding(
     Args:
         image: (h, w, 3) picture, padded already if the filter was to start outside.
         feature_map: (rows, columns) the finished map.
-        kernel_size: side of the square filter.
-        counts: how many numbers are done, a column of the drawing for each.
-        stride: pixels from one position to the next.
-        title: figure title.
+        kernel_size: Side of the square filter.
+        counts: How many numbers are done, a column of the drawing for each.
+        stride: Pixels from one position to the next.
+        title: Figure title.
     """
     numbers = np.asarray(feature_map, dtype=float).ravel()
     cell, (h, w) = 8.2 / len(counts), np.shape(image)[:2]
@@ -143,12 +140,12 @@ def sliding(
     pairs = figure.subplots(2, len(counts), squeeze=False).T
     for (above, below), count in zip(pairs, counts, strict=True):
         row, column = divmod(count - 1, feature_map.shape[1])
-        _picture(above, image)
-        _frame(above, row * stride, column * stride, kernel_size, kernel_size)
+        canvas.show(above, canvas.pixels(image), anchor="C")
+        canvas.frame(above, row * stride, column * stride, kernel_size, kernel_size)
         canvas.head(above, f"number {count:,} of {numbers.size:,}")
         done = np.where(np.arange(numbers.size) < count, numbers, np.nan)
-        _map(below, done.reshape(feature_map.shape), *_scale(numbers))
-        _frame(below, row, column, 1, 1)
+        canvas.show_map(below, done.reshape(feature_map.shape), *canvas.scale(numbers))
+        canvas.frame(below, row, column, 1, 1)
     return figure
 
 
@@ -161,10 +158,10 @@ def output_sizes(
 
     Args:
         cases: (pixels, filter size, stride, "valid" or "same") for each strip.
-        title: figure title.
+        title: Figure title.
 
     Raises:
-        ValueError: if a padding is neither.
+        ValueError: If a padding is neither.
     """
     cases = list(cases)
     rows, longest = -(-len(cases) // 2), max(n + 2 * (k // 2) for n, k, _, _ in cases)
@@ -187,7 +184,7 @@ def output_sizes(
             line = "-" if pixel else ":"
             ax.add_patch(Rectangle((origin + i, 0), 1, 1, fc=face, ec=edge, ls=line))
             text = "0" if not pixel else "" if seen else "not\nseen"
-            _say(ax, origin + i + 0.5, 0.5, text, size=7, color=canvas.MUTED)
+            canvas.write(ax, text, (origin + i + 0.5, 0.5), size=7, color=canvas.MUTED)
         for j in range(count):
             x, y, color = origin + j * stride, 1.4 + 0.42 * (j % k), canvas.SERIES[j % 4]
             ax.plot([x + 0.08, x + k - 0.08], [y, y], color=color, lw=4, solid_capstyle="butt")
@@ -207,9 +204,9 @@ def matrices(
 
     Args:
         panels: (rows, columns) by name.
-        window: side of the squares that thick lines divide the first matrix into; 0 for none.
-        numbers: whether to write the numbers into the cells.
-        title: figure title.
+        window: Side of the squares that thick lines divide the first matrix into; 0 for none.
+        numbers: Whether to write the numbers into the cells.
+        title: Figure title.
     """
     widths = [values.shape[1] for values in panels.values()]
     gap = max(1.0, 0.08 * sum(widths))
@@ -218,7 +215,7 @@ def matrices(
     figure = canvas.new_figure(cell * down + 0.3, title)
     ax = _board(figure.subplots())
     everything = np.concatenate([np.ravel(values) for values in panels.values()])
-    scale = _scale(everything, 1.6 if numbers else 1)
+    scale = canvas.scale(everything, 1.6 if numbers else 1)
     x = 0.0
     for i, (name, values) in enumerate(panels.items()):
         h, w = values.shape
@@ -226,40 +223,9 @@ def matrices(
         if i == 0 and window:
             ax.vlines(np.arange(0, w + 1, window), 0, h, color=canvas.INK, lw=1.4)
             ax.hlines(np.arange(0, h + 1, window), 0, w, color=canvas.INK, lw=1.4)
-        _say(ax, x, -0.08 / cell, name, ha="left", va="bottom")
+        canvas.write(ax, name, (x, -0.08 / cell), ha="left", va="bottom", size=canvas.TEXT_SIZE)
         x += w + gap
     ax.set(xlim=(-0.1, across + 0.1), ylim=(down + 0.1, -0.3 / cell), anchor="W")
-    return figure
-
-
-def receptive_fields(
-    image: np.ndarray,
-    gradients: Mapping[str, np.ndarray],
-    boxes: Sequence[tuple[int, int]],
-    *,
-    title: str | None = None,
-) -> canvas.Figure:
-    """Draw what one unit of each layer sees: theory's square, and the pixels that really count.
-
-    Args:
-        image: (h, w, 3) picture, drawn pale underneath.
-        gradients: (h, w) strength of the unit's gradient on each pixel, by the layer's name; each
-            is drawn up to its own largest value, by its square root, which keeps the rim in view.
-        boxes: first and last pixel of theory's square, down and across; it may end outside.
-        title: figure title.
-    """
-    figure = canvas.new_figure(8.3 / len(gradients), title)
-    axes = np.atleast_1d(figure.subplots(1, len(gradients)))
-    pale = 255 - 0.35 * (255 - np.asarray(image, dtype=float).mean(axis=-1, keepdims=True))
-    for ax, (name, gradient), (first, last) in zip(axes, gradients.items(), boxes, strict=True):
-        _picture(ax, pale.repeat(3, axis=-1))
-        strength = np.sqrt(gradient / (gradient.max() or 1))[..., None]
-        color = np.broadcast_to(to_rgb(canvas.VERMILLION), (*gradient.shape, 3))
-        ax.imshow(np.concatenate([color, strength], axis=-1), interpolation="nearest")
-        limits = ax.axis()
-        _frame(ax, first, first, last - first + 1, last - first + 1, color=canvas.BLUE)
-        ax.axis(limits)
-        canvas.head(ax, name)
     return figure
 
 
@@ -267,8 +233,8 @@ def areas(counts: Mapping[str, int], *, title: str | None = None) -> canvas.Figu
     """Draw counts as areas on one scale, so that a ratio of thousands can be seen.
 
     Args:
-        counts: positive numbers by name; the largest is the field, the others squares below it.
-        title: figure title.
+        counts: Positive numbers by name; the largest is the field, the others squares below it.
+        title: Figure title.
     """
     (name, largest), *others = sorted(counts.items(), key=lambda item: -item[1])
     sides = [2 * (count / largest) ** 0.5 for _, count in others]  # the field is 4 by 1
@@ -276,81 +242,16 @@ def areas(counts: Mapping[str, int], *, title: str | None = None) -> canvas.Figu
     figure = canvas.new_figure(2.1 * (1.1 + sum(heights) + 0.06 * len(heights)), title)
     ax = _board(figure.subplots())
     ax.add_patch(Rectangle((0, 0), 4, 1, color=canvas.BLUE, lw=0))
-    _say(ax, 2, 0.5, f"{name}: {largest:,}", color="white", size=canvas.TITLE_SIZE)
+    canvas.write(ax, f"{name}: {largest:,}", (2, 0.5), color="white", size=canvas.TITLE_SIZE)
     y = 1.06
     for (name, count), side, height in zip(others, sides, heights, strict=True):
         middle = y + height / 2
         ax.add_patch(Rectangle((0.02, middle - side / 2), side, side, fc=canvas.VERMILLION))
         _arrow(ax, (side + 0.3, middle), (side + 0.04, middle))
-        _say(ax, side + 0.33, middle, f"{name}: {count:,}", ha="left", size=canvas.TITLE_SIZE)
+        text = f"{name}: {count:,}"
+        canvas.write(ax, text, (side + 0.33, middle), ha="left", size=canvas.TITLE_SIZE)
         y += height + 0.06
     ax.set(xlim=(0, 4), ylim=(y, 0), anchor="W")
-    return figure
-
-
-def signals(
-    series: Mapping[str, np.ndarray | Sequence[np.ndarray]],
-    *,
-    spans: Sequence[tuple[int, int] | None] = (),
-    title: str | None = None,
-) -> canvas.Figure:
-    """Draw time series under each other, each on its own scale, with a stretch shaded.
-
-    Args:
-        series: (steps,) by name, or several such lines to lay over each other; NaN leaves gaps.
-        spans: first and last step of the stretch to shade in each panel, or None.
-        title: figure title.
-    """
-    figure = canvas.new_figure(1.1 * len(series) + 0.3, title)
-    axes = np.atleast_1d(figure.subplots(len(series), 1, sharex=True))
-    for i, (ax, (name, lines)) in enumerate(zip(axes, series.items(), strict=True)):
-        canvas.style_axes(ax)
-        lines = np.atleast_2d(lines)
-        for line, color in zip(lines, (canvas.INK, *canvas.SERIES[1:]), strict=False):
-            ax.plot(line, color=color, lw=1.1 if len(lines) == 1 else 1.6)
-        if i < len(spans) and spans[i] is not None:
-            ax.axvspan(*spans[i], color=PALE, lw=0, zorder=0)
-        canvas.head(ax, name)
-        ax.set_xlim(0, lines.shape[1] - 1)
-    axes[-1].set_xlabel("step", fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
-    return figure
-
-
-def maps(
-    rows: Mapping[str, Sequence[np.ndarray]],
-    headings: Sequence[str],
-    *,
-    title: str | None = None,
-) -> canvas.Figure:
-    """Draw a table of maps and pictures; the maps of one row share their scale of colours.
-
-    Args:
-        rows: arrays by the row's name: maps (h, w), grey where NaN, or pictures (h, w, 3).
-        headings: a text for each column.
-        title: figure title.
-
-    Raises:
-        ValueError: if a row hasn't one array for each heading.
-    """
-    for name, arrays in rows.items():
-        if len(arrays) != len(headings):
-            raise ValueError(
-                f"Expected {len(headings)} arrays in each row, one for each heading. "
-                f"Received: {len(arrays)} in row {name!r}"
-            )
-    figure = canvas.new_figure(len(rows) * min(1.75, 7.2 / len(headings)) + 0.3, title)
-    axes = figure.subplots(len(rows), len(headings), squeeze=False)
-    for line, (name, arrays) in zip(axes, rows.items(), strict=True):
-        values = [np.ravel(array) for array in arrays if array.ndim == 2]
-        for ax, array in zip(line, arrays, strict=True):
-            if array.ndim == 2:
-                _map(ax, array, *_scale(np.concatenate(values)))
-            else:
-                _picture(ax, array)
-        style = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 6}
-        line[0].set_ylabel(canvas.wrap(name, 1.2), fontsize=canvas.TEXT_SIZE, **style)
-    for ax, text in zip(axes[0], headings, strict=True):
-        canvas.head(ax, text)
     return figure
 
 
@@ -361,40 +262,9 @@ def _board(ax: Axes) -> Axes:
     return ax
 
 
-def _shades(*colors: str) -> LinearSegmentedColormap:
-    return LinearSegmentedColormap.from_list(" to ".join(colors), colors)
-
-
-def _scale(values: np.ndarray, stretch: float = 1) -> tuple[Colormap, Normalize]:
-    """Choose colours: white to black for numbers from 0 up, blue to vermillion with negatives.
-
-    A stretch above 1 keeps the colours pale enough to write on.
-    """
-    peak = stretch * float(np.nanmax(np.abs(values))) or 1.0
-    if np.nanmin(values) < 0:
-        return _shades(canvas.BLUE, "white", canvas.VERMILLION), Normalize(-peak, peak)
-    return colormaps["gray_r"], Normalize(0, peak)
-
-
-def _picture(ax: Axes, image: np.ndarray) -> None:
-    ax.imshow(np.clip(np.rint(image), 0, 255).astype(np.uint8), interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
-
-def _map(ax: Axes, values: np.ndarray, cmap: Colormap, norm: Normalize) -> None:
-    """Draw a map with a thin frame; what is NaN stays grey."""
-    ax.imshow(values, cmap, norm, interpolation="nearest")
-    ax.set(xticks=[], yticks=[], facecolor=canvas.FAINT)
-    ax.spines[:].set_color(canvas.RULE)
-
-
-def _frame(
-    ax: Axes, row: int, column: int, height: int, width: int, *, color: str = canvas.VERMILLION
-) -> None:
-    """Outline pixels of what is drawn on these axes."""
-    corner = (column - 0.5, row - 0.5)
-    ax.add_patch(Rectangle(corner, width, height, fill=False, ec=color, lw=2))
+def _light(zero: str, light: str, top: float) -> tuple[Colormap, Normalize]:
+    """Choose colours for amounts of one light, from 0 to the top."""
+    return canvas.shades(zero, light), Normalize(0, top)
 
 
 def _plane(
@@ -435,18 +305,13 @@ def _cells(
     for (i, j), value in np.ndenumerate(values if numbers else np.empty((0, 0))):
         ink = canvas.ink_on(cmap(norm(value))[:3])
         place = (x + (j + 0.5) * width, y + i + 0.5)
-        _say(ax, *place, _number(value), size=canvas.SMALL_SIZE, color=ink)
+        canvas.write(ax, _number(value), place, color=ink)
 
 
 def _number(value: float) -> str:
     """Write a number: whole ones without decimals, with a true minus sign."""
     text = f"{value:,.0f}" if abs(value - round(value)) < 1e-6 else f"{value:,.1f}"
     return text.replace("-", "−")
-
-
-def _say(ax: Axes, x: float, y: float, text: str, **style: object) -> Text:
-    look = {"ha": "center", "va": "center", "size": canvas.TEXT_SIZE, "color": canvas.INK}
-    return ax.text(x, y, text, **{**look, **style})
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:

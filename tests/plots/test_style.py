@@ -2,18 +2,11 @@ import io
 
 import numpy as np
 import pytest
+from figures import pictures, shown
 from PIL import Image
 
 from cnnlab import plots
 from cnnlab.plots import canvas
-
-
-def pictures(n, height=8, width=8, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, height, width, 3), dtype=np.uint8)
-
-
-def shown(ax):
-    return ax.images[0].get_array()
 
 
 def test_a_notebook_keeps_a_painting_as_jpeg_alone_and_in_few_bytes():

@@ -1,15 +1,73 @@
-"""Figures of transfer: what layers cost, like and tell, how far they move, where it pays."""
+"""Charts of numbers of any origin: lines, time series, bars and points, each named where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.text import Annotation
 
 from cnnlab.plots import canvas
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    xscale: str = "linear",
+    yscale: str = "linear",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw named series, each named at the end of its line where there are several.
+
+    Args:
+        series: (x, y) by name, each (n,).
+        xlabel: What x is, with its unit.
+        ylabel: What y is, with its unit.
+        xscale: "linear" or "log".
+        yscale: "linear" or "log".
+        title: Figure title.
+    """
+    figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
+    ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
+    ax.set(xscale=xscale, yscale=yscale)
+    ends = []
+    for i, (name, (x, y)) in enumerate(series.items()):
+        color = canvas.SERIES[i % len(canvas.SERIES)]
+        canvas.draw_line(ax, x, y, color)
+        ends += canvas.line_end(x, y, name, color)
+    if len(series) > 1:
+        canvas.label_ends(ax, ends)
+    return figure
+
+
+def signals(
+    series: Mapping[str, np.ndarray | Sequence[np.ndarray]],
+    *,
+    spans: Sequence[tuple[int, int] | None] = (),
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw time series under each other, each on its own scale, with a stretch shaded.
+
+    Args:
+        series: (steps,) by name, or several such lines to lay over each other; NaN leaves gaps.
+        spans: First and last step of the stretch to shade in each panel, or None.
+        title: Figure title.
+    """
+    figure = canvas.new_figure(1.1 * len(series) + 0.3, title)
+    axes = np.atleast_1d(figure.subplots(len(series), 1, sharex=True))
+    for i, (ax, (name, curves)) in enumerate(zip(axes, series.items(), strict=True)):
+        canvas.style_axes(ax)
+        curves = np.atleast_2d(curves)
+        for curve, color in zip(curves, (canvas.INK, *canvas.SERIES[1:]), strict=False):
+            ax.plot(curve, color=color, lw=1.1 if len(curves) == 1 else 1.6)
+        if i < len(spans) and spans[i] is not None:
+            ax.axvspan(*spans[i], color=canvas.PALE_VERMILLION, lw=0, zorder=0)
+        canvas.head(ax, name)
+        ax.set_xlim(0, curves.shape[1] - 1)
+    axes[-1].set_xlabel("step", fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
+    return figure
 
 
 def costs(
@@ -21,12 +79,12 @@ def costs(
     """Draw bars of several costs side by side, a row for each part of a network.
 
     Args:
-        panels: by heading, the value of each part, all with the same parts in the same order.
-        units: a unit for each panel, written behind its values.
-        title: figure title.
+        panels: By heading, the value of each part, all with the same parts in the same order.
+        units: A unit for each panel, written behind its values.
+        title: Figure title.
 
     Raises:
-        ValueError: if panels differ in their parts.
+        ValueError: If panels differ in their parts.
     """
     names = list(next(iter(panels.values())))
     for heading, values in panels.items():
@@ -45,7 +103,7 @@ def costs(
         canvas.style_axes(ax, rules="")
         ax.barh(range(len(names)), sizes, color=color, height=0.62)
         for row, size in enumerate(sizes):
-            _write(ax, f"{_digits(size)}{unit}", (size, row), (4, 0), ha="left")
+            canvas.write(ax, f"{_digits(size)}{unit}", (size, row), beside=4)
         ax.set_xlim(0, 1.35 * sizes.max())
         ax.set_xticks([])
         ax.spines["bottom"].set_visible(False)
@@ -66,12 +124,12 @@ def score_lines(
     """Draw scores against a number: a line through the means, a dot for each seed.
 
     Args:
-        series: by name, by x, scores in 0…1, one or several at each x.
-        xlabel: what x is.
-        ticks: the marks of the x axis and what they say.
-        ylabel: what the scores are.
+        series: By name, by x, scores in 0…1, one or several at each x.
+        xlabel: What x is.
+        ticks: The marks of the x axis and what they say.
+        ylabel: What the scores are.
         xscale: "linear" or "log".
-        title: figure title.
+        title: Figure title.
     """
     figure = canvas.new_figure(max(3.2, sum(canvas.label_heights(series)) + 0.7), title)
     ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
@@ -102,11 +160,11 @@ def embedding(
     """Draw pictures as points on a plane, coloured by class, with each class's name at its middle.
 
     Args:
-        panels: by heading, (n, 2) places of the same n pictures.
+        panels: By heading, (n, 2) places of the same n pictures.
         labels: (n,) integers that index `classes`.
-        classes: names; beyond eight, colours come again and the names tell them apart.
-        axes_are: what the two axes are, without a number.
-        title: figure title.
+        classes: Names; beyond eight, colours come again and the names tell them apart.
+        axes_are: What the two axes are, without a number.
+        title: Figure title.
     """
     figure = canvas.new_figure(canvas.WIDTH / max(2, len(panels)), title)
     for ax, (heading, points) in zip(
@@ -121,9 +179,9 @@ def embedding(
         for index in present:  # above every point
             middle = np.median(points[labels == index], axis=0)
             box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
-            text = _write(ax, classes[index], tuple(middle), (0, 0), ha="center")
             darker = [0.75 * c for c in to_rgb(_color(index))]  # thin letters need more contrast
-            text.set(bbox=box, weight="bold", color=darker)
+            look = {"bbox": box, "weight": "bold", "color": darker}
+            canvas.write(ax, classes[index], tuple(middle), **look)
     return figure
 
 
@@ -131,8 +189,8 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
     """Draw how far each layer's weights moved in each stage of a training.
 
     Args:
-        moved: by stage, by layer's name, ‖change‖ / ‖weights before‖; 0 for frozen ones.
-        title: figure title.
+        moved: By stage, by layer's name, ‖change‖ / ‖weights before‖; 0 for frozen ones.
+        title: Figure title.
     """
     names = list(next(iter(moved.values())))
     figure = canvas.new_figure(0.21 * len(names) + 0.7, title)
@@ -143,7 +201,7 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
         ax.barh(range(len(names)), list(values.values()), color=color, height=0.7)
         for row, value in enumerate(values.values()):
             if not value:
-                _write(ax, "frozen: 0", (0, row), (3, 0), ha="left").set_color(canvas.MUTED)
+                canvas.write(ax, "frozen: 0", (0, row), beside=3, color=canvas.MUTED)
         ax.set_xlim(0, 1.05 * peak)
         canvas.percent(ax.xaxis)
         canvas.head(ax, stage)
@@ -153,17 +211,9 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
 
 
 def _digits(value: float) -> str:
-    """Three digits where there are decimals, all of them where there are none."""
+    """Write three digits where there are decimals, all of them where there are none."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _color(index: int) -> str:
     return canvas.SERIES[index % len(canvas.SERIES)]
-
-
-def _write(
-    ax: Axes, text: str, point: tuple[float, float], offset: tuple[int, int], **style: object
-) -> Annotation:
-    """Write a small text some points beside a point of the data."""
-    look = {"va": "center", "fontsize": canvas.SMALL_SIZE, "color": canvas.INK}
-    return ax.annotate(text, point, offset, textcoords="offset points", **look | style)

@@ -1,0 +1,50 @@
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from small_networks import residual_net
+
+from cnnlab import interpret
+from cnnlab.evaluation import probabilities
+
+
+@pytest.mark.parametrize(
+    ("patch", "stride", "fill"), [(3, 2, None), (4, 3, 0.0), (5, 5, (255, 0, 9)), (8, 1, 128)]
+)
+def test_occlusion_agrees_with_one_square_at_a_time(image, patch, stride, fill):
+    model = residual_net()
+    before = float(probabilities(model, image[None])[0, 1])
+    drops = [[[] for _ in range(10)] for _ in range(8)]
+    for y in sorted({min(y, 8 - patch) for y in range(0, 8, stride)}):
+        for x in sorted({min(x, 10 - patch) for x in range(0, 10, stride)}):
+            covered = image.astype(np.float32)
+            covered[y : y + patch, x : x + patch] = (
+                covered.mean(axis=(0, 1)) if fill is None else fill
+            )
+            drop = before - float(probabilities(model, covered[None])[0, 1])
+            for i in range(y, y + patch):
+                for j in range(x, x + patch):
+                    drops[i][j].append(drop)
+    expected = [[np.mean(cell) for cell in row] for row in drops]
+    options = {"patch": patch, "stride": stride, "fill": fill}
+    for batch_size in (1, 5, 100):
+        result = interpret.occlusion(model, image, 1, **options, batch_size=batch_size)
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+    assert result.dtype == np.float32
+
+
+def test_occlusion_finds_the_one_pixel_that_matters():
+    model = keras.Sequential([keras.Input((7, 9, 1)), layers.Flatten(), layers.Dense(2)])
+    kernel = np.zeros((63, 2), np.float32)
+    kernel[6 * 9 + 8, 1] = 1 / 50  # the last pixel of the last row
+    model.layers[-1].set_weights([kernel, np.zeros(2)])
+    image = np.full((7, 9, 1), 200, np.uint8)
+    result = interpret.occlusion(model, image, patch=2, stride=2, fill=0)
+    np.testing.assert_allclose(result[5:, 7:].ravel()[-1], 1 / (1 + np.exp(-4)) - 0.5, rtol=1e-4)
+    assert np.abs(result[:5]).max() == 0
+
+
+@pytest.mark.parametrize("options", [{"patch": 2, "stride": 3}, {"patch": 9}, {"stride": 0}])
+def test_occlusion_refuses_what_would_leave_pixels_out(image, options):
+    with pytest.raises(ValueError, match=r"1 <= stride <= patch <= 8.*Received: patch="):
+        interpret.occlusion(residual_net(), image, **options)

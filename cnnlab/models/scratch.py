@@ -138,7 +138,7 @@ def resnet(
         x = layers.Add(name=f"group{group}_add")([x, tail]) if shortcut else tail
     x = layers.GlobalMaxPooling2D(name="global_pool")(x)
     # Small logits: with large steps the last layer would else be sure before it knows anything.
-    x = layers.Rescaling(1 / 8, name="logit_scale")(x)
+    x = layers.Rescaling(1 / 8, name="feature_scale")(x)
     return keras.Model(inputs, _logits(x, num_classes), name=name)
 
 

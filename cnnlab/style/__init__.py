@@ -1,5 +1,35 @@
-"""Neural style transfer: what one picture shows, painted the way another one is."""
+"""Neural style transfer: what one picture shows, painted the way another one is.
 
+`stylize` optimises the picture itself; `train_painter` trains a network that needs one pass. The
+losses of both are public. Taught in the third notebook: losses in sections 2 and 3, `stylize` in
+sections 4 to 7, the painter in section 8.
+"""
+
+from cnnlab.style.losses import (
+    STYLE_LOSSES,
+    content_distance,
+    gram_matrix,
+    statistics,
+    style_distance,
+    style_target,
+    total_variation,
+)
 from cnnlab.style.optimisation import stylize
+from cnnlab.style.painter import crops, painter_network, train_painter
+from cnnlab.style.recorder import Progress, StyleResult
 
-__all__ = ["stylize"]
+__all__ = [
+    "STYLE_LOSSES",
+    "Progress",
+    "StyleResult",
+    "content_distance",
+    "crops",
+    "gram_matrix",
+    "painter_network",
+    "statistics",
+    "style_distance",
+    "style_target",
+    "stylize",
+    "total_variation",
+    "train_painter",
+]

@@ -13,12 +13,12 @@ LUMINANCE = np.float32([0.299, 0.587, 0.114])
 
 
 def grey(pixels: np.ndarray) -> np.ndarray:
-    """A picture's luminance in all three channels: (h, w, 3) to float32 (h, w, 3), in 0…255."""
+    """Return the luminance in all three channels: (h, w, 3) to float32 (h, w, 3), in 0…255."""
     return np.repeat((np.float32(pixels) @ LUMINANCE)[..., None], 3, axis=-1)
 
 
 def grey_like(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """A picture's luminance, with the mean and the spread of the reference's.
+    """Return a picture's luminance, with the mean and the deviation of the reference's.
 
     Args:
         pixels: (h, w, 3) in 0…255.
@@ -33,7 +33,7 @@ def grey_like(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def with_colors_of(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The luminance of one picture with the hues and the saturation of another.
+    """Combine the luminance of one picture with the hues and the saturation of another.
 
     Args:
         pixels: (h, w, 3) in 0…255: gives the luminance.
@@ -46,7 +46,7 @@ def with_colors_of(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def with_palette_of(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """A picture recoloured so that its colours have the reference's mean and covariance.
+    """Recolour a picture so that its colours have the reference's mean and covariance.
 
     Of all linear maps that do this it is the one that moves colours least: the optimal transport
     between two normal distributions. Gatys et al. use another root, which may swap colours.
@@ -69,6 +69,6 @@ def with_palette_of(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def _root(matrix: np.ndarray) -> np.ndarray:
-    """The square root of a symmetric positive semi-definite matrix."""
+    """Compute the square root of a symmetric positive semi-definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

@@ -1,4 +1,4 @@
-"""How far one picture is from another in content, in style, in smoothness.
+"""Distances between pictures: content, style and total variation.
 
 Every loss here is a ratio: an error over the size of what should have been. It is 0 at its own
 target and about 1 for features that have nothing of it, whatever the picture's size, the layer or
@@ -25,7 +25,7 @@ ROOT_ITERATIONS = 14
 
 
 class Statistics(NamedTuple):
-    """What style means to a layer: how its channels answer on average and together.
+    """The style of a picture in one layer: first and second moments of its features.
 
     Attributes:
         mean: (channels,), the mean over positions.
@@ -38,9 +38,9 @@ class Statistics(NamedTuple):
 
 
 def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-    """The mean over positions of the products of any two channels.
+    """Compute the mean over positions of the products of any two channels.
 
-    A mean, where Gatys et al. have a sum, so that it doesn't grow with the picture.
+    It is a mean, where Gatys et al. have a sum, so that it doesn't grow with the picture.
 
     Args:
         features: (..., height, width, channels).
@@ -58,12 +58,15 @@ def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor
 def statistics(
     features: tf.Tensor, style_loss: str = "gram", mask: tf.Tensor | None = None
 ) -> Statistics:
-    """The statistics that a style loss compares, in float32 or what longer float came in.
+    """Compute the statistics that a style loss compares, in float32 or a longer float given.
 
     Args:
         features: (1, height, width, channels), float32 or a shorter float.
         style_loss: One of `STYLE_LOSSES`.
         mask: As for `gram_matrix`.
+
+    Returns:
+        Those of the whole picture, or of the positions under the mask.
     """
     rows = _rows(features)[0]
     if style_loss == "gram":
@@ -82,7 +85,7 @@ def statistics(
 
 
 class StyleTarget(NamedTuple):
-    """The style wanted in a layer, with what can be worked out beforehand.
+    """The style wanted in one layer, with what can be computed beforehand.
 
     Attributes:
         statistics: As wanted.
@@ -96,7 +99,7 @@ class StyleTarget(NamedTuple):
 
 
 def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
-    """Prepares statistics to be compared with by `style_distance`."""
+    """Prepare statistics as the target of `style_distance`."""
     if style_loss == "gram":
         return StyleTarget(wanted, tf.reduce_sum(tf.square(wanted.second)) + SMALL)
     if style_loss == "moments":
@@ -106,7 +109,7 @@ def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
 
 
 def style_distance(found: Statistics, target: StyleTarget, style_loss: str = "gram") -> tf.Tensor:
-    """How far apart two styles are in one layer: a scalar, 0 if they are the same.
+    """Compute how far apart two styles are in one layer: a scalar, 0 if they are the same.
 
     "gram": the squared error of the Gram matrix, over the square of the one wanted.
     "wasserstein": the squared Wasserstein-2 distance between normal distributions with these means
@@ -129,7 +132,7 @@ def style_distance(found: Statistics, target: StyleTarget, style_loss: str = "gr
 
 
 def content_distance(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """The mean squared error of features, over the mean square of those wanted: a scalar.
+    """Divide the mean squared error of features by the mean square of those wanted: a scalar.
 
     Args:
         found: (..., channels), any float; compared in float32 at least.
@@ -141,7 +144,7 @@ def content_distance(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
 
 
 def total_variation(pixels: tf.Tensor) -> tf.Tensor:
-    """The mean squared difference between neighbours, in 0…1: a scalar.
+    """Compute the mean squared difference between neighbours, in 0…1: a scalar.
 
     Neighbours across corners count too, a quarter as much as those across edges, so that a slope
     costs about the same in any direction.
@@ -160,9 +163,9 @@ def total_variation(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def matrix_roots(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The square root of a positive definite matrix (c, c), and the inverse of that root.
+    """Compute the square root of a positive definite matrix (c, c), and the inverse of that root.
 
-    By Newton and Schulz's iteration, which is only products of matrices: on a GPU much faster than
+    Newton and Schulz's iteration is only products of matrices: on a GPU much faster than
     eigenvalues. Eigenvalues under about 1e-5 of the norm don't get there and come out too small.
 
     Source: N. Higham 2008, Functions of Matrices, section 6.7.
@@ -178,7 +181,7 @@ def matrix_roots(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 @tf.custom_gradient
 def trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
-    """The trace of the square root of a positive definite matrix.
+    """Compute the trace of the square root of a positive definite matrix.
 
     Its gradient is half the inverse root, which the iteration has found already: there is no need
     to differentiate through the iteration.
@@ -192,14 +195,14 @@ def _at_least_single(x: tf.Tensor) -> tf.Tensor:
 
 
 def _rows(features: tf.Tensor) -> tf.Tensor:
-    """(..., height, width, channels) to (..., height·width, channels)."""
+    """Reshape (..., height, width, channels) to (..., height·width, channels)."""
     shape = tf.shape(features)
     rows = tf.concat([shape[:-3], [shape[-3] * shape[-2]], shape[-1:]], 0)
     return tf.reshape(features, rows)
 
 
 def _shares(mask: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """A mask as shares of the whole, a column (positions, 1)."""
+    """Return a mask as shares of the whole, a column (positions, 1)."""
     return tf.cast(tf.reshape(mask / tf.reduce_sum(mask), (-1, 1)), dtype)
 
 

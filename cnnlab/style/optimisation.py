@@ -1,50 +1,55 @@
-"""Neural style transfer: what one picture shows, painted the way another one is.
+"""Neural style transfer by optimising the picture itself.
 
     result = stylize("portrait.jpg", "waves.jpg")
     images.save(result.image, "portrait in waves.png")
 
-The picture itself is optimised until a VGG's deep layers answer as they do to the content, and its
-layers' statistics are those of the style.
+The pixels are optimised until a VGG's deep layers have the content's features, and its layers'
+statistics are those of the style.
 
 Source: Gatys, Ecker and Bethge 2016, Image Style Transfer Using Convolutional Neural Networks.
 Where this departs from it: losses are ratios, so weights mean the same at any size and for any
-network (see `style_losses`); coarse to fine; the edge is copied outwards rather than framed in
-black; the result is an average of iterates. The last three are K. Crowson's, from
-style-transfer-pytorch.
+network (see `losses`); coarse to fine; the edge is copied outwards rather than framed in black; the
+result is an average of iterates. The last three are K. Crowson's, from style-transfer-pytorch.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import models, training
-from cnnlab.style import features as style_features
-from cnnlab.style import plan as style_plan
-from cnnlab.style.goal import COLORS, Scene, Style
-from cnnlab.style.losses import STYLE_LOSSES
-from cnnlab.style.plan import Estimate, Level
-from cnnlab.style.run import Progress, StyleResult, Watch, descend_by_adam, descend_by_lbfgs
-from cnnlab.style.steps import Objective, Rates
+from cnnlab import training
+from cnnlab.style.descent import AdamSettings, descend_by_adam, descend_by_lbfgs
+from cnnlab.style.problem import StyleProblem
+from cnnlab.style.pyramid import Estimate, Level, estimate
+from cnnlab.style.recorder import Progress, Recorder, StyleResult
+from cnnlab.style.settings import (
+    Picture,
+    check_choices,
+    layer_shares,
+    network_of,
+    number,
+    positive_int,
+    read_init,
+    read_picture,
+    read_precision,
+    read_styles,
+    read_term_weights,
+)
+from cnnlab.style.vgg import device_weights, read_vgg
 
 log = logging.getLogger(__name__)
 
 CONTENT_LAYERS = ("block4_conv2",)
 STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
-OPTIMIZERS = ("adam", "lbfgs")
-INITS = ("content", "noise", "statistics")
-PRECISIONS = ("float32", "mixed_bfloat16")
 STEPS_ON_CPU, STEPS_ON_GPU = 70, 500
 # XLA saves about half of a GPU's time, but takes this long to compile a size first.
 SECONDS_WORTH_COMPILING = 30.0
-
-Picture = str | Path | np.ndarray
 
 
 def stylize(
@@ -77,13 +82,14 @@ def stylize(
     callback: Callable[[Progress], None] | None = None,
     callback_every: int = 10,
 ) -> StyleResult:
-    """Paints one picture's content in the style of another, or of several.
+    """Paint one picture's content in the style of another, or of several.
 
-    Stop (KeyboardInterrupt, also one raised by the callback) ends it with the best picture so far.
+    Stop (KeyboardInterrupt, also one raised by the callback) ends the run with the best picture so
+    far.
 
     Args:
-        content: What to show: a path, an address, or an array as `images.read` takes it.
-        style: How to paint it: one picture or several.
+        content: The picture to show: a path, an address, or an array as `images.read` takes it.
+        style: The picture, or several, whose style to take.
         size: Longer side of the result in pixels, or (height, width): the content is then cropped
             to these proportions.
         steps: Over all sizes together; None takes 70 on a CPU, 500 on a GPU.
@@ -95,12 +101,12 @@ def stylize(
         content_layers: Name, names, or name -> weight; the weights are scaled to add up to 1.
         style_layers: Likewise.
         style_loss: "gram"; "wasserstein", by means and covariances; or "moments", by means and
-            deviations. See `style_losses.style_distance`.
+            deviations. See `losses.style_distance`.
         style_weights: One a style; None weighs them alike. Styles without masks are mixed into
             one: the style of a collage of them, each with its weight's share of the area.
-        style_scale: Size at which styles are looked at, in units of the result's: 2 gives brush
+        style_scale: Size at which styles are used, in units of the result's: 2 gives brush
             strokes twice as large. No style is enlarged beyond its own size.
-        masks: One a style, where to paint it: None for everywhere, or an array of the content's
+        masks: One a style, where it applies: None for everywhere, or an array of the content's
             height and width, bool, float in 0…1 or uint8 in 0…255.
         colors: "style" paints with the style's colours; "content" keeps the content's and takes
             only the style's light and dark; "matched" first gives the style the content's palette.
@@ -127,113 +133,89 @@ def stylize(
         The picture with its losses by term.
 
     Raises:
-        ValueError: An argument makes no sense; before any work.
+        ValueError: An argument is invalid; before any work.
         TypeError: A picture is of a type that `images.read` doesn't take.
         OSError: A picture isn't there.
-        MemoryError: The picture is too large for this device.
+        MemoryError: The device ran out of memory; the message names a size to try.
         FloatingPointError: The losses have become infinite.
     """
     started = time.perf_counter()
-    for name, value, options in (
-        ("style_loss", style_loss, STYLE_LOSSES),
-        ("colors", colors, COLORS),
-        ("optimizer", optimizer, OPTIMIZERS),
-        ("precision", precision, (*PRECISIONS, None)),
-    ):
-        if value not in options:
-            raise ValueError(f"Expected {name} to be one of {options}. Received: {value!r}")
-    weights = style_plan.term_weights(content=content_weight, style=style_weight, tv=tv_weight)
-    learning_rate = style_plan.number("learning_rate", learning_rate, 1e-6)
-    averaging = style_plan.number("averaging", averaging, 0, 0.9999)
-    callback_every = style_plan.positive_int("callback_every", callback_every)
-    content = style_plan.picture("content", content)
-    styles = _read_styles(style, style_weights, masks, content.shape[:2])
-    if not (isinstance(init, str) and init in INITS):
-        init = style_plan.picture("init", init)
-
-    content_layers = style_plan.layer_shares("content_layers", content_layers)
-    style_layers = style_plan.layer_shares("style_layers", style_layers)
-    network = model if isinstance(model, keras.Model) else models.backbone(model)
-    chain, kernels = style_features.take_apart(network, pooling=pooling, padding=padding)
-    chain = chain.until([*content_layers, *style_layers])
-
-    device = training.device()
-    if steps is None:
-        steps = STEPS_ON_GPU if device.is_gpu else STEPS_ON_CPU
-    plan = style_plan.levels(
-        style_plan.target_size(size, content.shape[:2]),
-        style_plan.positive_int("steps", steps),
-        pyramid,
-        [style.picture.shape[:2] for style in styles],
-        style_plan.number("style_scale", style_scale, 1e-3),
-        chain.smallest_side,
+    check_choices(style_loss=style_loss, colors=colors, optimizer=optimizer, precision=precision)
+    descend = _descent(optimizer, learning_rate, averaging)
+    every = positive_int("callback_every", callback_every)
+    init = read_init(init)
+    content = read_picture("content", content)
+    content_layers = layer_shares("content_layers", content_layers)
+    style_layers = layer_shares("style_layers", style_layers)
+    plan, weights = read_vgg(network_of(model), pooling=pooling, padding=padding)
+    plan = plan.until([*content_layers, *style_layers])
+    dtype = read_precision(precision).removeprefix("mixed_")
+    problem = StyleProblem(
+        content=content,
+        styles=read_styles(style, style_weights, masks, content.shape[:2]),
+        style_scale=number("style_scale", style_scale, 1e-3),
+        colors=colors,
+        plan=plan,
+        weights=device_weights(weights, plan, dtype),
+        content_layers=content_layers,
+        style_layers=style_layers,
+        style_loss=style_loss,
+        term_weights=read_term_weights(content=content_weight, style=style_weight, tv=tv_weight),
     )
-    precision = precision or (device.precision if device.precision in PRECISIONS else "float32")
-    dtype = precision.removeprefix("mixed_")
-    estimate = style_plan.estimate(plan, chain, dtype, lbfgs=optimizer == "lbfgs")
-    if estimate.available is not None and estimate.memory > estimate.available:
-        raise MemoryError(_too_large(plan[-1], estimate))
-    log.info("%s × %s pixels: %s", plan[-1].height, plan[-1].width, estimate)
-    if jit_compile is None:
-        jit_compile = device.jit_compile and estimate.seconds > SECONDS_WORTH_COMPILING * len(plan)
+    levels = problem.levels(size, _default_steps() if steps is None else steps, pyramid)
+    expected = estimate(levels, plan, dtype, lbfgs=optimizer == "lbfgs")
+    log.info("%s × %s pixels: %s", levels[-1].height, levels[-1].width, expected)
+    jit_compile = _is_worth_compiling(expected, levels) if jit_compile is None else jit_compile
+    start = problem.initial_pixels(init, levels[0], seed)
+    recorder = Recorder(
+        start, levels, expected, problem.to_picture, callback=callback, every=every, started=started
+    )
+    return _run(descend, problem, recorder, jit_compile)
 
-    objective = Objective(
-        chain,
-        tuple(content_layers) if content_weight else (),
-        tuple(style_layers) if style_weight else (),
-        style_loss,
-        jit_compile,
+
+def _descent(optimizer: str, learning_rate: float, averaging: float) -> Callable[..., None]:
+    """Return the function that descends, with its settings."""
+    settings = AdamSettings.of(
+        learning_rate=number("learning_rate", learning_rate, 1e-6),
+        averaging=number("averaging", averaging, 0, 0.9999),
     )
-    scene = Scene(
-        content,
-        styles,
-        style_scale,
-        colors,
-        style_features.to_device(kernels, chain, dtype),
-        content_layers,
-        style_layers,
-        weights,
+    if optimizer == "lbfgs":
+        return descend_by_lbfgs
+    return functools.partial(descend_by_adam, settings=settings)
+
+
+def _default_steps() -> int:
+    return STEPS_ON_GPU if training.device().is_gpu else STEPS_ON_CPU
+
+
+def _is_worth_compiling(expected: Estimate, levels: Sequence[Level]) -> bool:
+    """Tell whether XLA, which compiles each size anew, is likely to win its time back."""
+    return training.device().jit_compile and expected.seconds > SECONDS_WORTH_COMPILING * len(
+        levels
     )
-    watch = Watch(plan, estimate, scene.finish, callback, callback_every, started)
-    watch.best = scene.start(init, plan[0], seed)
+
+
+def _run(
+    descend: Callable[..., None], problem: StyleProblem, recorder: Recorder, jit_compile: bool
+) -> StyleResult:
+    """Descend until all steps are taken or the run is stopped."""
     stopped = False
     try:
-        if optimizer == "adam":
-            rates = Rates.of(learning_rate=learning_rate, averaging=averaging)
-            descend_by_adam(scene, objective, plan, rates, watch)
-        else:
-            descend_by_lbfgs(scene, objective, plan, watch)
+        descend(problem, recorder, jit_compile=jit_compile)
     except KeyboardInterrupt:
         stopped = True
     except tf.errors.ResourceExhaustedError as error:
-        raise MemoryError(_too_large(plan[-1], estimate)) from error
-    return watch.result(stopped)
+        raise MemoryError(_out_of_memory(recorder)) from error
+    return recorder.result(stopped=stopped)
 
 
-def _read_styles(
-    style: Picture | Sequence[Picture],
-    weights: Sequence[float] | None,
-    masks: Sequence[np.ndarray | None] | None,
-    shape: tuple[int, int],
-) -> tuple[Style, ...]:
-    pictures = list(style) if isinstance(style, list | tuple) else [style]
-    if not pictures:
-        raise ValueError(f"Expected at least one style. Received: style={style!r}")
-    weights = [1.0] * len(pictures) if weights is None else list(weights)
-    if len(weights) != len(pictures):
-        raise ValueError(
-            f"Expected one weight a style, {len(pictures)}. Received: style_weights={weights}"
-        )
-    weights = style_plan.shares("style_weights", dict(enumerate(weights)))
-    masks = style_plan.read_masks(masks, len(pictures), shape)
-    return tuple(
-        Style(style_plan.picture("style", pictures[i]), weight, masks[i])
-        for i, weight in weights.items()
-    )
-
-
-def _too_large(level: Level, estimate: Estimate) -> str:
+def _out_of_memory(recorder: Recorder) -> str:
+    """Name a size that would fit by the estimate, by which memory is in proportion to area."""
+    level, last = recorder.level, recorder.levels[-1]
+    share = level.height * level.width / (last.height * last.width)
     return (
-        f"{level.height} × {level.width} pixels need {estimate}. Choose a smaller size, "
-        "precision='mixed_bfloat16' or optimizer='adam'"
+        f"Expected memory for {level.height} × {level.width} pixels, about "
+        f"{share * recorder.estimate.memory / 1e9:.2g} GB, but it ran out. Try "
+        f"size={max(level.height, level.width) // 2}, which needs about a quarter of it; "
+        "precision='mixed_bfloat16' and optimizer='adam' need less too"
     )

@@ -1,22 +1,40 @@
-"""The network that paints: pixels in, pixels out, at any size.
+"""Style transfer in one pass: a small network that has learnt one style.
+
+    painter, history = train_painter("waves.jpg", photographs)
+    painted = painter.predict(pictures)
+
+`stylize` optimises each picture anew. Here the loss is the same, but what it trains is a network,
+so afterwards a picture costs one pass through it.
 
 Sources: Johnson, Alahi and Fei-Fei 2016, https://arxiv.org/abs/1603.08155; instance normalization
 from Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022; upsampling by resizing, which leaves no
 checkerboard, from Odena et al. 2016, https://doi.org/10.23915/distill.00003. Where this departs
-from them: it has a quarter of the weights; the picture itself is carried over to the end, so that
-an untrained network already shows it and only the manner is left to learn; edges are mirrored.
+from them: the network has a quarter of the weights; the picture itself is carried over to the end,
+so that an untrained network already shows it and only the style is left to learn; edges are
+mirrored.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Sequence
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
+from cnnlab import images, training
+from cnnlab.style.perceptual import PerceptualLoss, perceptual_loss
+from cnnlab.style.settings import Picture, check_choices, positive_int, read_precision
 
-def network(
+log = logging.getLogger(__name__)
+
+TERMS = ("content", "style", "variation")
+
+
+def painter_network(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     *,
     widths: Sequence[int] = (16, 32, 64),
@@ -24,7 +42,7 @@ def network(
     precision: str = "float32",
     name: str = "painter",
 ) -> keras.Model:
-    """An encoder, residual blocks and a decoder: pixels in, pixels out, at any size.
+    """Build an encoder, residual blocks and a decoder: pixels in, pixels out, at any size.
 
     Args:
         input_shape: Height, width and 3; None for any side of at least 4 pixels.
@@ -50,10 +68,10 @@ def network(
     for i, width in ((1, widths[1]), (2, widths[0])):
         x = layers.UpSampling2D(dtype=precision, name=f"resize{i}")(x)
         x = conv(x, width, 3, name=f"up{i}")
-    x = layers.Conv2D(3, 3, kernel_initializer="zeros", dtype=precision, name="leave")(_frame(x, 1))
+    x = layers.Conv2D(3, 3, kernel_initializer="zeros", dtype=precision, name="leave")(_pad(x, 1))
     if not all(side and side % 4 == 0 for side in input_shape[:2]):
-        x = _cut(x, seen)
-    # What the network has to say is added to the picture's logits: to say nothing is to show it.
+        x = _crop_like(x, seen)
+    # The output is added to the picture's logits: 0 leaves the picture as it is.
     share = layers.Rescaling(0.98 / 255, offset=0.01, dtype="float32", name="share")(inputs)
     x = layers.Add(dtype="float32", name="add_picture")([ops.log(share / (1 - share)), x])
     x = layers.Activation("sigmoid", dtype="float32", name="sigmoid")(x)
@@ -62,8 +80,8 @@ def network(
 
 
 def _conv(x, filters, kernel_size, *, strides=1, activation="relu", precision, name):
-    """Convolution and instance normalization: each map of each picture to mean 0 and variance 1."""
-    x = _frame(x, kernel_size // 2)
+    """Apply a convolution and instance normalization, over each map of each picture."""
+    x = _pad(x, kernel_size // 2)
     x = layers.Conv2D(
         filters, kernel_size, strides, use_bias=False, dtype=precision, name=f"{name}_conv"
     )(x)
@@ -71,15 +89,191 @@ def _conv(x, filters, kernel_size, *, strides=1, activation="relu", precision, n
     return layers.Activation(activation, dtype=precision, name=name)(x) if activation else x
 
 
-def _frame(x, width: int):
-    """Mirrors a margin outwards."""
+def _pad(x, width: int):
+    """Mirror a margin outwards."""
     return ops.pad(x, [[0, 0], [width, width], [width, width], [0, 0]], mode="symmetric")
 
 
-def _cut(x, like):
-    """The upper left part of `x` that is as large as `like`, whatever size that turns out to be."""
+def _crop_like(x, like):
+    """Return the upper left part of `x` as large as `like`, whose size isn't known beforehand."""
     rows, columns = like[0, :, 0, 0], like[0, 0, :, 0]
     for axis, line in ((1, rows), (2, columns)):
         index = ops.cumsum(ops.ones_like(line, dtype="int32")) - 1
         x = ops.take(x, index, axis=axis)
     return x
+
+
+class PainterTrainer(keras.Model):
+    """A painter and its loss: `compile` it with an optimizer and `fit` it on pictures.
+
+    Its metrics are the terms of the loss; its weights are the painter's, so use and save that.
+
+    Args:
+        painter: From pixels to pixels, such as `painter_network` makes.
+        loss: The distances to content and style.
+    """
+
+    def __init__(self, painter: keras.Model, loss: PerceptualLoss, **kwargs):
+        super().__init__(**kwargs)
+        self.painter, self.perceptual_loss = painter, loss
+        self.terms = [keras.metrics.Mean(name) for name in TERMS]
+
+    def call(self, pictures, training=False):
+        return self.painter(pictures, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = self.perceptual_loss.terms(y_pred, x)
+        for metric, loss in zip(self.terms, tf.unstack(losses), strict=True):
+            metric.update_state(loss)
+        return tf.reduce_sum(losses * self.perceptual_loss.term_weights)
+
+
+def crops(pictures: Sequence[Picture], count: int, *, size: int = 256, seed: int = 0) -> np.ndarray:
+    """Cut random squares of all scales out of a few pictures, half of them mirrored.
+
+    Args:
+        pictures: Paths, addresses or arrays as `images.read` takes them.
+        count: Number of pieces.
+        size: Their side in pixels; larger cuts are reduced to it.
+        seed: The same seed gives the same pieces.
+
+    Returns:
+        uint8 (count, size, size, 3).
+
+    Raises:
+        ValueError: A picture is smaller than a piece.
+    """
+    sources, random = [images.read(picture) for picture in pictures], np.random.default_rng(seed)
+    for i, source in enumerate(sources):
+        if min(source.shape[:2]) < size:
+            raise ValueError(
+                f"Expected pictures with sides of at least size={size}. "
+                f"Received: pictures[{i}] with shape={source.shape}"
+            )
+    pieces = np.empty((count, size, size, 3), np.uint8)
+    for piece in pieces:
+        source = sources[random.integers(len(sources))]
+        side = random.integers(size, min(source.shape[:2]), endpoint=True)
+        top, left = (random.integers(length - side, endpoint=True) for length in source.shape[:2])
+        cut = images.read(source[top : top + side, left : left + side], size)
+        piece[:] = cut[:, ::-1] if random.random() < 0.5 else cut
+    return pieces
+
+
+def train_painter(
+    style: Picture,
+    pictures: np.ndarray,
+    *,
+    steps: int = 2000,
+    batch_size: int = 8,
+    learning_rate: float = 5e-3,
+    widths: Sequence[int] = (16, 32, 64),
+    blocks: int = 5,
+    precision: str | None = None,
+    jit_compile: bool | None = None,
+    seed: int = 0,
+    report_every: int = 50,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 0,
+    **loss_options,
+) -> tuple[keras.Model, dict[str, np.ndarray]]:
+    """Train a painter in one style.
+
+    This is Keras's `compile` and `fit` on a `PainterTrainer`. Stop (KeyboardInterrupt) ends the
+    training with the painter as it is.
+
+    Args:
+        style: The picture whose style to learn: a path, an address, or an array as `images.read`
+            takes it.
+        pictures: What to train on, uint8 (n, h, w, 3); sides are multiples of 4.
+        steps: Batches to train on, to the nearest multiple of `report_every`.
+        batch_size: Pictures in a batch.
+        learning_rate: The highest, of Adam: it rises over a tenth of the steps, then falls to 0.
+        widths: As for `painter_network`.
+        blocks: As for `painter_network`.
+        precision: Dtype policy of both networks; None takes what suits the device.
+        jit_compile: Whether to compile with XLA; None does where it suits the device.
+        seed: Of the initial weights and the order of the pictures.
+        report_every: Steps in what Keras calls an epoch: one value of the history, one call of the
+            callbacks' `on_epoch_end`. `callback.model.painter` is the painter so far.
+        callbacks: Keras's.
+        verbose: Keras's.
+        **loss_options: Further arguments of `perceptual_loss`.
+
+    Returns:
+        The painter, in float32 and for pictures of any size; and the history, term -> the means
+        over each `report_every` steps: "content", "style", "variation" and, weighted, "loss".
+
+    Raises:
+        ValueError: An argument is invalid.
+        FloatingPointError: The losses have become infinite.
+    """
+    check_choices(precision=precision)
+    pictures, steps = _check_pictures(pictures, batch_size), positive_int("steps", steps)
+    report_every = min(positive_int("report_every", report_every), steps)
+    precision = read_precision(precision)
+    loss = perceptual_loss(style, precision=precision, **loss_options)
+    if min(pictures.shape[1:3]) < loss.plan.smallest_side:
+        raise ValueError(
+            f"Expected pictures with sides of at least {loss.plan.smallest_side}, which the "
+            f"deepest layer needs. Received: shape={pictures.shape}"
+        )
+    keras.utils.set_random_seed(seed)
+    form = {"widths": widths, "blocks": blocks}
+    painter = painter_network(pictures.shape[1:], precision=precision, **form)
+    epochs = round(steps / report_every)
+    rate = training.OneCycle(learning_rate, epochs * report_every, warmup=0.1)
+    trainer = PainterTrainer(painter, loss)
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(painter.trainable_variables)  # else `fit` traces its step twice
+    trainer.compile(
+        optimizer,
+        jit_compile=training.device().jit_compile if jit_compile is None else jit_compile,
+    )
+    batches = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(pictures), seed).repeat()
+    batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
+    history = _fit(
+        trainer,
+        batches,
+        epochs=epochs,
+        steps_per_epoch=report_every,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    free = painter_network(**form)
+    free.set_weights(painter.get_weights())
+    return free, history
+
+
+def _check_pictures(pictures: np.ndarray, batch_size: int) -> np.ndarray:
+    pictures = np.asarray(pictures)
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+        raise ValueError(
+            f"Expected pictures as uint8 (n, h, w, 3). Received: {pictures.dtype} {pictures.shape}"
+        )
+    if any(side % 4 for side in pictures.shape[1:3]) or len(pictures) < batch_size:
+        raise ValueError(
+            "Expected at least a batch of pictures, with sides that are multiples of 4. "
+            f"Received: pictures of shape={pictures.shape}, batch_size={batch_size}"
+        )
+    return pictures
+
+
+def _fit(
+    trainer: PainterTrainer, batches: tf.data.Dataset, *, callbacks: Sequence, **options
+) -> dict[str, np.ndarray]:
+    """Fit until the end or Stop; return the history, term -> float32 (epochs,)."""
+    record = keras.callbacks.History()
+    callbacks = [record, keras.callbacks.TerminateOnNaN(), *callbacks]
+    try:
+        # The batches are shuffled already.
+        trainer.fit(batches, shuffle=False, callbacks=callbacks, **options)
+    except KeyboardInterrupt:
+        log.info("stopped after %d steps", int(trainer.optimizer.iterations))
+    history = {term: np.float32(values) for term, values in record.history.items()}
+    if not all(np.isfinite(values).all() for values in history.values()):
+        raise FloatingPointError(
+            "Expected finite losses; try a smaller learning_rate or precision='float32'. "
+            f"Received: {history}"
+        )
+    return history

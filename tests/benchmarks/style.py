@@ -27,9 +27,8 @@ import psutil
 import tensorflow as tf
 
 from cnnlab import images, models, style, training
-from cnnlab.style import features as style_features
-from cnnlab.style import losses as style_losses
-from cnnlab.style import plan as style_plan
+from cnnlab.style.pyramid import fitted
+from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
 PAIRS = (("harbour", "marbling"), ("lake", "glass"), ("harbour", "woodcut"))
@@ -89,27 +88,22 @@ def yardstick(
     model: keras.Model, content: np.ndarray, look: np.ndarray
 ) -> Callable[[np.ndarray], tuple[float, float]]:
     """A function of pixels: (content, style), in float32, as neither recipe trains on it."""
-    chain, kernels = style_features.take_apart(model, padding="zeros")
+    plan, weights = read_vgg(model, padding="zeros")
     names = (TUTORIAL_CONTENT, *TUTORIAL_STYLE)
-    chain = chain.until(names)
-    weights = style_features.to_device(kernels, chain)
+    plan = plan.until(names)
+    weights = device_weights(weights, plan)
 
-    def answers(pixels: np.ndarray) -> dict[str, tf.Tensor]:
+    def extract(pixels: np.ndarray) -> dict[str, tf.Tensor]:
         pixels = tf.constant(pixels[None], tf.float32)
-        return style_features.features(pixels, weights, chain, names)
+        return extract_features(pixels, weights, plan, names)
 
-    shown, seen = answers(content), answers(look)
-    wanted = {
-        n: style_losses.style_target(style_losses.statistics(seen[n])) for n in TUTORIAL_STYLE
-    }
+    shown, seen = extract(content), extract(look)
+    wanted = {n: style.style_target(style.statistics(seen[n])) for n in TUTORIAL_STYLE}
 
     def measure(pixels: np.ndarray) -> tuple[float, float]:
-        own = answers(pixels)
-        layers = [
-            style_losses.style_distance(style_losses.statistics(own[n]), wanted[n])
-            for n in TUTORIAL_STYLE
-        ]
-        distance = style_losses.content_distance(own[TUTORIAL_CONTENT], shown[TUTORIAL_CONTENT])
+        own = extract(pixels)
+        layers = [style.style_distance(style.statistics(own[n]), wanted[n]) for n in TUTORIAL_STYLE]
+        distance = style.content_distance(own[TUTORIAL_CONTENT], shown[TUTORIAL_CONTENT])
         return float(distance), float(np.mean(layers))
 
     return measure
@@ -135,7 +129,7 @@ def plain(
 
     def extract(image: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         shown, *seen = extractor(255 * image)
-        return shown, [style_losses.gram_matrix(x) for x in seen]
+        return shown, [style.gram_matrix(x) for x in seen]
 
     start = tf.constant(content[None] / np.float32(255))
     target_content = extract(start)[0]
@@ -179,7 +173,7 @@ def compare(
     style.stylize(content, look, size=size, model=model)  # traces and compiles
     ours = style.stylize(content, look, size=size, model=model)
     content = images.read(content, ours.image.shape[:2])
-    look = images.read(look, style_plan.fitted(min(size, max(look.shape)), look.shape[:2]))
+    look = images.read(look, fitted(min(size, max(look.shape)), look.shape[:2]))
     measure = yardstick(model, content, look)
     own_content, own_style = measure(ours.image)
     found = {}

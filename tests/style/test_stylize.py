@@ -4,10 +4,15 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnnlab import style
-from cnnlab.style import colors, stylize
-from cnnlab.style import plan as style_plan
-from cnnlab.style import steps as style_steps
+from cnnlab import images
+from cnnlab.style import stylize
+from cnnlab.style.colors import with_palette_of
+from cnnlab.style.descent import STEPS_PER_CALL, AdamSettings, compiled_adam, descend_by_adam
+from cnnlab.style.problem import TERMS, Objective, StyleProblem
+from cnnlab.style.pyramid import Estimate, pyramid_levels, style_size
+from cnnlab.style.recorder import Recorder
+from cnnlab.style.settings import Style
+from cnnlab.style.vgg import device_weights, read_vgg
 
 WIDTHS = {"block1": (4,), "block2": (5, 6), "block3": (7,)}
 SMALL = {
@@ -79,7 +84,7 @@ def test_losses_fall_and_the_picture_is_pixels_of_the_size_asked_for(model, cont
     result = stylize(content, waves, model=model, **SMALL | {"steps": 40})
     assert result.image.shape == (24, 32, 3)
     assert result.image.dtype == np.uint8
-    assert set(result.history) == set(style_steps.TERMS)
+    assert set(result.history) == set(TERMS)
     for name, values in result.history.items():
         assert values.shape == (40,), name
     assert result.history["style"][-1] < 0.2 * result.history["style"][0]
@@ -134,20 +139,39 @@ def test_start_from_style_statistics_has_the_styles_colours(model, content):
     np.testing.assert_allclose(image.mean((0, 1)), (250, 120, 20), atol=1)
 
 
-def test_many_steps_in_one_call_are_the_same_steps(model, content, waves, monkeypatch):
-    def run():
-        seen = []
-        options = SMALL | {"steps": 50, "pyramid": 2, "callback": seen.append, "callback_every": 30}
-        result = stylize(content, waves, model=model, **options)
-        return result, [(progress.step, progress.losses) for progress in seen]
+@pytest.mark.parametrize("steps_per_call", [7, STEPS_PER_CALL])
+def test_many_steps_in_one_call_are_the_same_steps(model, content, waves, steps_per_call):
+    plan, weights = read_vgg(model, pooling="average")
+    problem = StyleProblem(
+        content=content,
+        styles=(Style(waves, 1.0),),
+        style_scale=1.0,
+        colors="style",
+        plan=plan,
+        weights=device_weights(weights, plan),
+        content_layers={"block3_conv1": 1.0},
+        style_layers={"block1_conv1": 0.5, "block2_conv2": 0.5},
+        style_loss="gram",
+        term_weights=(1.0, 30.0, 50.0),
+    )
+    levels = problem.levels(32, 50, 2)
+    start = problem.initial_pixels("content", levels[0], seed=0)
+    settings = AdamSettings.of(learning_rate=5.0, averaging=0.98)
 
-    one_by_one, reports = run()
-    monkeypatch.setattr("cnnlab.style.run._most_steps", lambda: style_steps.MOST_STEPS)
-    together, same_reports = run()
+    def run(steps_per_call):
+        seen = []
+        recorder = Recorder(
+            start, levels, Estimate(0, 0), problem.to_picture, callback=seen.append, every=30
+        )
+        descend_by_adam(problem, recorder, settings, steps_per_call=steps_per_call)
+        return recorder.result(stopped=False), [(p.step, p.losses) for p in seen]
+
+    one_by_one, reports = run(1)
+    together, same_reports = run(steps_per_call)
     assert [step for step, _ in reports] == [30, 50]
     assert reports == same_reports
     np.testing.assert_array_equal(together.image, one_by_one.image)
-    for name in style_steps.TERMS:
+    for name in TERMS:
         np.testing.assert_array_equal(together.history[name], one_by_one.history[name])
 
 
@@ -159,11 +183,11 @@ def test_a_rerun_takes_effect_without_tracing_anew(model, content, waves):
         return stylize(content, waves, model=model, **SMALL | {"pyramid": 1} | options)
 
     plain = run()
-    count = traces()
+    count = traces(model)
     faster, heavier = run(learning_rate=20.0), run(style_weight=3000.0)
     other_layer_weights = run(style_layers=dict(zip(SMALL["style_layers"], (9, 1), strict=True)))
     other_style = stylize(content, waves[:, ::-1] // 2, model=model, **SMALL, pyramid=1)
-    assert traces() == count
+    assert traces(model) == count
     for other in (faster, heavier, other_layer_weights, other_style):
         assert not np.array_equal(plain.image, other.image)
     moved = [np.abs(np.int32(r.image) - run(steps=1).image).mean() for r in (plain, faster)]
@@ -171,39 +195,24 @@ def test_a_rerun_takes_effect_without_tracing_anew(model, content, waves):
     assert heavier.history["total"][0] > 50 * plain.history["total"][0]
     larger = run(size=48)
     assert larger.image.shape == (36, 48, 3)
-    assert traces() == count + 1
+    assert traces(model) == count + 1
     np.testing.assert_array_equal(run().image, plain.image)
 
 
 def test_another_model_of_the_same_plan_is_used_at_once(content, waves):
     first = stylize(content, waves, model=small_vgg(1), **SMALL)
-    count = traces()
+    count = traces(small_vgg(1))
+    assert count
     second = stylize(content, waves, model=small_vgg(2), **SMALL)
-    assert traces() == count
+    assert traces(small_vgg(2)) == count
     assert not np.array_equal(first.image, second.image)
 
 
-def traces():
-    """Traces of every compiled step that SMALL may use."""
-    return sum(step.experimental_get_tracing_count() for step in STEPS if step is not None)
-
-
-STEPS = []
-
-
-@pytest.fixture(autouse=True)
-def keep_steps(monkeypatch):
-    """Notes each compiled step that comes out of the cache."""
-    cached = style_steps.compiled_adam
-    STEPS.clear()
-
-    def noted(objective):
-        step = cached(objective)
-        if step not in STEPS:
-            STEPS.append(step)
-        return step
-
-    monkeypatch.setattr("cnnlab.style.run.compiled_adam", noted)
+def traces(model):
+    """Traces so far of the compiled step that SMALL uses."""
+    plan = read_vgg(model, pooling="average")[0].until(["block3_conv1"])
+    layers = (SMALL["content_layers"],), tuple(SMALL["style_layers"])
+    return compiled_adam(Objective(plan, *layers)).experimental_get_tracing_count()
 
 
 # Weights mean the same
@@ -220,7 +229,7 @@ def test_losses_do_not_depend_on_the_size_of_activations(content, waves):
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel, 10 * bias])
     a, b = (stylize(content, waves, model=m, **SMALL).history for m in (plain, louder))
-    for name in style_steps.TERMS:
+    for name in TERMS:
         np.testing.assert_allclose(a[name], b[name], rtol=2e-3, err_msg=name)
 
 
@@ -307,7 +316,7 @@ def test_pyramid_doubles_and_gives_the_coarsest_two_shares(color_net, content, w
     ],
 )
 def test_pyramid_chosen_by_itself(size, steps, expected):
-    plan = style_plan.levels(size, steps, None, [(600, 600)], 1.0, 16)
+    plan = pyramid_levels(size, steps, None, [(600, 600)], 1.0, 16)
     assert [max(level.height, level.width) for level in plan] == expected
     assert sum(level.steps for level in plan) == steps
 
@@ -320,9 +329,9 @@ def test_any_proportions_and_an_exact_size(color_net, content, waves):
 
 
 def test_styles_are_looked_at_in_scale_but_never_enlarged():
-    assert style_plan.style_size((1000, 500), (200, 300), 1.0) == (300, 150)
-    assert style_plan.style_size((1000, 500), (200, 300), 2.0) == (600, 300)
-    assert style_plan.style_size((100, 50), (200, 300), 2.0) == (100, 50)
+    assert style_size((1000, 500), (200, 300), 1.0) == (300, 150)
+    assert style_size((1000, 500), (200, 300), 2.0) == (600, 300)
+    assert style_size((100, 50), (200, 300), 2.0) == (100, 50)
 
 
 def test_style_scale_takes_effect(model, content, waves):
@@ -374,7 +383,7 @@ def test_a_full_mask_is_no_mask(model, content, waves):
 
 def test_colours_kept_are_the_contents(model, content, waves):
     result = stylize(content, waves, model=model, colors="content", **SMALL)
-    shown = style_plan.images.read(content, result.image.shape[:2])
+    shown = images.read(content, result.image.shape[:2])
     inside = (result.image > 0).all(-1) & (result.image < 255).all(-1)
     hues = [np.diff(np.int32(x), axis=-1)[inside] for x in (result.image, shown)]
     assert inside.mean() > 0.2
@@ -384,7 +393,7 @@ def test_colours_kept_are_the_contents(model, content, waves):
 
 def test_matched_style_has_the_contents_palette(content, waves):
     wide = np.random.default_rng(0).normal((90, 140, 120), (9, 20, 5), (50, 60, 3))
-    matched = colors.with_palette_of(np.clip(wide, 0, 255), 60 + waves // 4)
+    matched = with_palette_of(np.clip(wide, 0, 255), 60 + waves // 4)
     expected = (60 + waves // 4).reshape(-1, 3).astype(float)
     np.testing.assert_allclose(matched.mean((0, 1)), expected.mean(0), atol=0.5)
     covariances = np.cov(matched.reshape(-1, 3).T), np.cov(expected.T)
@@ -443,15 +452,11 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"style_scale": 0.1}, "at least 4 pixels.*style 0 of 3 × 3"),
     ],
 )
-def test_bad_options_are_refused_before_any_work(
-    model, content, waves, options, message, monkeypatch
-):
-    def work(*_):
-        raise AssertionError("work has begun")
-
-    monkeypatch.setattr("cnnlab.style.goal.Scene.start", work)
+def test_bad_options_are_refused_before_any_work(model, content, waves, options, message, caplog):
+    caplog.set_level("INFO", "cnnlab")
     with pytest.raises(ValueError, match=message):
         stylize(content, waves, model=model, **SMALL | options)
+    assert not caplog.records  # what is going to be done is logged before the work
 
 
 @pytest.mark.parametrize(
@@ -490,19 +495,19 @@ def test_networks_that_are_no_vgg_are_refused(content, waves, model):
         stylize(content, waves, model=strided, **SMALL)
 
 
-def test_too_large_is_an_error_that_says_what_to_do(model, content, waves, monkeypatch):
-    monkeypatch.setattr(style_plan, "_available", lambda kind: 1000)
-    with pytest.raises(MemoryError, match=r"24 × 32 pixels need .* Choose a smaller size"):
-        stylize(content, waves, model=model, **SMALL)
+@pytest.mark.parametrize(("step", "message"), [(1, "12 × 16 .*size=8"), (5, "24 × 32 .*size=16")])
+def test_running_out_of_memory_is_an_error_that_says_what_to_do(
+    model, content, waves, step, message
+):
+    """It may happen at any size; the advice is about that one."""
 
+    def exhaust(progress):
+        if progress.step == step:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-def test_running_out_of_memory_on_the_way_is_the_same_error(model, content, waves, monkeypatch):
-    def exhausted(*_):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
-
-    monkeypatch.setattr(style, "descend_by_adam", exhausted)
-    with pytest.raises(MemoryError, match="Choose a smaller size"):
-        stylize(content, waves, model=model, **SMALL)
+    options = SMALL | {"pyramid": 2, "callback": exhaust, "callback_every": 1}
+    with pytest.raises(MemoryError, match=f"{message}, which needs about a quarter"):
+        stylize(content, waves, model=model, **options)
 
 
 def test_what_is_given_is_left_as_it_was(model, content, waves):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab.style import losses as style_losses
 from cnnlab.style.losses import (
+    RIDGE,
     STYLE_LOSSES,
     content_distance,
     gram_matrix,
@@ -90,7 +90,7 @@ def reference(found, wanted, style_loss):
     if style_loss == "moments":
         return (means + ((a.std(0) - b.std(0)) ** 2).sum()) / (b**2).mean(0).sum()
     energy = np.trace(grams[1])
-    ridge = style_losses.RIDGE * energy / a.shape[1] * np.eye(a.shape[1])
+    ridge = RIDGE * energy / a.shape[1] * np.eye(a.shape[1])
     c, d = (np.cov(x.T, bias=True) + ridge for x in (a, b))
     # The trace of (c d)^(1/2) is the sum of the roots of the product's eigenvalues.
     root = np.sqrt(np.linalg.eigvals(c @ d).real).sum()

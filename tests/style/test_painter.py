@@ -1,4 +1,4 @@
-"""A painter that learns, for pictures of any size, and an unmoved critic."""
+"""A painter that learns, for pictures of any size, and its loss."""
 
 import keras
 import numpy as np
@@ -6,9 +6,19 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from cnnlab.style import features as style_features
-from cnnlab.style import feedforward
-from cnnlab.style import losses as style_losses
+from cnnlab.style import (
+    STYLE_LOSSES,
+    content_distance,
+    crops,
+    painter_network,
+    statistics,
+    style_distance,
+    style_target,
+    total_variation,
+    train_painter,
+)
+from cnnlab.style.perceptual import perceptual_loss
+from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
 LAYERS = {"content_layers": "deep", "style_layers": {"shallow": 3, "deep": 1}}
 SMALL = {"widths": (4, 6, 8), "blocks": 1}
@@ -57,7 +67,7 @@ def untouched(vgg):
 
 @pytest.fixture(scope="module")
 def trained(vgg, untouched):
-    return feedforward.train(
+    return train_painter(
         stripes(), untouched[0], steps=40, batch_size=4, report_every=5, learning_rate=5e-3,
         model=vgg, size=48, jit_compile=False, **LAYERS, **SMALL,
     )  # fmt: skip
@@ -78,39 +88,39 @@ def perturbed(model, seed=0):
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47), (30, 41), (7, 5), (4, 64)])
 def test_a_painting_is_as_large_as_its_picture(shape):
-    painted = paint(feedforward.network(**SMALL), pictures(2, *shape))
+    painted = paint(painter_network(**SMALL), pictures(2, *shape))
     assert (painted.shape, painted.dtype) == ((2, *shape, 3), np.float32)
 
 
 def test_untrained_it_shows_the_picture():
     given = pictures(1, 37, 26)
-    painted = paint(feedforward.network(**SMALL), given)
+    painted = paint(painter_network(**SMALL), given)
     assert np.abs(painted - given).max() < 3
 
 
 def test_paintings_are_in_range_whatever_the_weights():
-    painted = paint(perturbed(feedforward.network(**SMALL)), pictures(2))
+    painted = paint(perturbed(painter_network(**SMALL)), pictures(2))
     assert np.ptp(painted) > 100
     assert painted.min() >= 0
     assert painted.max() <= 255
 
 
 def test_free_and_fixed_sizes_paint_alike_with_the_same_weights():
-    free = perturbed(feedforward.network(**SMALL))
-    fixed = feedforward.network((16, 24, 3), **SMALL)
+    free = perturbed(painter_network(**SMALL))
+    fixed = painter_network((16, 24, 3), **SMALL)
     fixed.set_weights(free.get_weights())
     given = pictures(2, 16, 24)
     np.testing.assert_allclose(paint(free, given), paint(fixed, given), atol=0.01)
 
 
 def test_a_picture_is_painted_by_itself_whatever_else_is_in_the_batch():
-    painter, given = perturbed(feedforward.network(**SMALL)), pictures(3)
+    painter, given = perturbed(painter_network(**SMALL)), pictures(3)
     together = paint(painter, given)
     np.testing.assert_allclose(paint(painter, given[1:2])[0], together[1], atol=0.01)
 
 
 def test_each_map_of_each_picture_is_normalised():
-    painter = perturbed(feedforward.network(**SMALL))
+    painter = perturbed(painter_network(**SMALL))
     norm = painter.get_layer("enter_norm")
     norm.set_weights([np.ones(4), np.zeros(4)])
     maps = keras.Model(painter.inputs[0], norm.output)(pictures(3)).numpy()
@@ -119,7 +129,7 @@ def test_each_map_of_each_picture_is_normalised():
 
 
 def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
-    painter = perturbed(feedforward.network())
+    painter = perturbed(painter_network())
     painter.save(tmp_path / "painter.keras")
     assert (tmp_path / "painter.keras").stat().st_size < 2_000_000
     again = keras.saving.load_model(tmp_path / "painter.keras", safe_mode=True)
@@ -128,46 +138,46 @@ def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
     np.testing.assert_array_equal(paint(painter, given), paint(again, given))
 
 
-# --- The critic -----------------------------------------------------------------------------------
+# --- The loss -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", style_losses.STYLE_LOSSES)
-def test_the_critic_adds_up_stylizes_own_distances(vgg, kind):
-    critic = feedforward.critic(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
+@pytest.mark.parametrize("kind", STYLE_LOSSES)
+def test_the_loss_adds_up_stylizes_own_distances(vgg, kind):
+    loss = perceptual_loss(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
     painted, wanted = (pictures(3, seed=seed).astype(np.float32) for seed in (1, 2))
-    found = critic.losses(tf.constant(painted), tf.constant(wanted)).numpy()
+    found = loss.terms(tf.constant(painted), tf.constant(wanted)).numpy()
 
-    chain, kernels = style_features.take_apart(vgg)
-    chain = chain.until(["deep"])
-    weights = style_features.to_device(kernels, chain)
+    plan, weights = read_vgg(vgg)
+    plan = plan.until(["deep"])
+    weights = device_weights(weights, plan)
 
-    def look(picture):
+    def extract(picture):
         pixels = tf.constant(picture[None], tf.float32)
-        return style_features.features(pixels, weights, chain, ["shallow", "deep"])
+        return extract_features(pixels, weights, plan, ["shallow", "deep"])
 
-    goal, style, content = look(stripes()), 0.0, []
+    wanted_style, style = extract(stripes()), 0.0
     for name, share in (("shallow", 0.75), ("deep", 0.25)):
-        target = style_losses.style_target(style_losses.statistics(goal[name], kind), kind)
+        target = style_target(statistics(wanted_style[name], kind), kind)
         for one in painted:
-            seen = style_losses.statistics(look(one)[name], kind)
-            style += share * float(style_losses.style_distance(seen, target, kind)) / 3
-    answers = [np.stack([look(x)["deep"][0] for x in batch]) for batch in (painted, wanted)]
-    content = float(style_losses.content_distance(*map(tf.constant, answers)))
-    variation = float(style_losses.total_variation(painted))
+            seen = statistics(extract(one)[name], kind)
+            style += share * float(style_distance(seen, target, kind)) / 3
+    features = [np.stack([extract(x)["deep"][0] for x in batch]) for batch in (painted, wanted)]
+    content = float(content_distance(*map(tf.constant, features)))
+    variation = float(total_variation(painted))
     np.testing.assert_allclose(found, [content, style, variation], rtol=1e-3)
 
 
 def test_what_is_there_already_costs_nothing(vgg):
-    critic = feedforward.critic(stripes(), model=vgg, size=48, **LAYERS)
+    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
     style = tf.constant(np.stack([stripes()] * 2), tf.float32)
-    content, distance, _ = critic.losses(style, style).numpy()
+    content, distance, _ = loss.terms(style, style).numpy()
     assert content == 0
     assert distance < 1e-9
 
 
 def test_the_size_is_that_of_the_style_looked_at(vgg):
-    critics = [feedforward.critic(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
-    grams = [critic.targets["shallow"].statistics.second.numpy() for critic in critics]
+    losses = [perceptual_loss(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
+    grams = [loss.targets["shallow"].statistics.second.numpy() for loss in losses]
     assert np.abs(grams[0] - grams[1]).max() > 0.1 * np.abs(grams[0]).max()
 
 
@@ -180,9 +190,9 @@ def test_the_size_is_that_of_the_style_looked_at(vgg):
         ({"size": 1}, "size=1, which makes it 1 × 1"),
     ],
 )
-def test_a_critic_says_what_is_wrong(vgg, change, message):
+def test_a_loss_says_what_is_wrong(vgg, change, message):
     with pytest.raises(ValueError, match=message):
-        feedforward.critic(stripes(), model=vgg, **{**LAYERS, **change})
+        perceptual_loss(stripes(), model=vgg, **{**LAYERS, **change})
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -199,17 +209,17 @@ def test_the_loss_falls_and_is_the_weighted_sum(trained):
 
 
 def test_what_it_learnt_holds_for_a_picture_it_never_saw(vgg, trained):
-    critic = feedforward.critic(stripes(), model=vgg, size=48, **LAYERS)
+    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
     given = pictures(1, 44, 36, seed=9)
     painted = paint(trained[0], given)
     given = tf.constant(given, tf.float32)
-    before, after = (critic.losses(tf.constant(x), given)[1] for x in (given, painted))
+    before, after = (loss.terms(tf.constant(x), given)[1] for x in (given, painted))
     assert after < 0.7 * before
 
 
 def test_the_seed_decides(vgg, untraced):
     def run(seed):
-        painter, _ = feedforward.train(
+        painter, _ = train_painter(
             stripes(), pictures(8), steps=1, batch_size=4, seed=seed, model=vgg, size=48,
             jit_compile=False, **LAYERS, **SMALL,
         )  # fmt: skip
@@ -234,7 +244,7 @@ def test_stop_keeps_what_has_been_learnt(vgg, untraced):
             if epoch == 1:
                 raise KeyboardInterrupt
 
-    painter, history = feedforward.train(
+    painter, history = train_painter(
         stripes(), pictures(8), steps=50, batch_size=4, report_every=1, callbacks=[Stop()],
         model=vgg, size=48, jit_compile=False, **LAYERS, **SMALL,
     )  # fmt: skip
@@ -244,7 +254,7 @@ def test_stop_keeps_what_has_been_learnt(vgg, untraced):
 
 def test_infinite_losses_are_an_error(vgg, untraced):
     with pytest.raises(FloatingPointError, match="learning_rate"):
-        feedforward.train(
+        train_painter(
             stripes(), pictures(8), steps=2, batch_size=4, learning_rate=float("inf"), model=vgg,
             size=48, jit_compile=False, **LAYERS, **SMALL,
         )  # fmt: skip
@@ -261,7 +271,7 @@ def test_infinite_losses_are_an_error(vgg, untraced):
 )
 def test_training_says_what_is_wrong_with_the_pictures(given, message):
     with pytest.raises(ValueError, match=message):
-        feedforward.train(stripes(), given)
+        train_painter(stripes(), given)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +290,7 @@ def test_training_says_what_is_wrong_with_an_argument(change, message):
         x = layers.MaxPooling2D()(x) if name != "deepest" else x
     options = {**LAYERS, **SMALL, "model": keras.Model(inputs, x), "size": 48, **change}
     with pytest.raises(ValueError, match=message):
-        feedforward.train(stripes(), pictures(8, 4, 4), **options)
+        train_painter(stripes(), pictures(8, 4, 4), **options)
 
 
 # --- Crops ----------------------------------------------------------------------------------------
@@ -289,19 +299,17 @@ def test_training_says_what_is_wrong_with_an_argument(change, message):
 def test_crops_are_pieces_of_the_pictures_at_all_scales_both_ways_round():
     """A ramp from left to right: its steps show the scale, their sign the mirror."""
     ramp = np.broadcast_to(np.linspace(0, 255, 100)[None, :, None], (80, 100, 3))
-    pieces = feedforward.crops([ramp.astype(np.uint8)], 200, size=20, seed=1)
+    pieces = crops([ramp.astype(np.uint8)], 200, size=20, seed=1)
     assert (pieces.shape, pieces.dtype) == ((200, 20, 20, 3), np.uint8)
     slopes = np.diff(pieces[:, 10, :, 0].astype(float), axis=1).mean(axis=1)
     assert 60 < (slopes < 0).sum() < 140
     assert np.abs(slopes).min() < 1.2 * 2.58
     assert np.abs(slopes).max() > 0.8 * 4 * 2.58
-    again, other = (
-        feedforward.crops([ramp.astype(np.uint8)], 200, size=20, seed=s) for s in (1, 2)
-    )
+    again, other = (crops([ramp.astype(np.uint8)], 200, size=20, seed=s) for s in (1, 2))
     np.testing.assert_array_equal(pieces, again)
     assert (pieces != other).any()
 
 
 def test_pictures_too_small_to_cut_are_refused():
     with pytest.raises(ValueError, match=r"size=64.*pictures\[1\] with shape=\(32, 90, 3\)"):
-        feedforward.crops([pictures(1, 80, 80)[0], pictures(1, 32, 90)[0]], 4, size=64)
+        crops([pictures(1, 80, 80)[0], pictures(1, 32, 90)[0]], 4, size=64)

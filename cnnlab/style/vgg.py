@@ -1,14 +1,14 @@
-"""What the layers of a VGG answer to a picture, computed only as deep as it is asked for.
+"""The features of a VGG's layers, computed only as deep as asked for.
 
 Style transfer differentiates a network with respect to its input, thousands of times, and never
-trains it. So the network is taken apart once, into plain kernels and biases, and run from there:
-with other pooling, other padding or another precision than it was built with.
+trains it. So kernels and biases are read from the network once, and run from there: with other
+pooling, other padding or another precision than it was built with.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import keras
@@ -24,8 +24,8 @@ EDGES = [[0, 0], [1, 1], [1, 1], [0, 0]]
 
 
 @dataclass(frozen=True)
-class Chain:
-    """The plan of a VGG: its layers in order, without their weights.
+class VGGPlan:
+    """Describe a VGG: its layers in order, without their weights.
 
     Attributes:
         layers: Name and output channels of each layer; a pooling layer's channels are 0.
@@ -44,11 +44,11 @@ class Chain:
                     f"Expected {name} to be one of {options}. Received: {getattr(self, name)!r}"
                 )
 
-    def until(self, names: Iterable[str]) -> Chain:
-        """The part that ends at the deepest of these layers.
+    def until(self, names: Iterable[str]) -> VGGPlan:
+        """Return the part that ends at the deepest of these layers.
 
         Raises:
-            ValueError: There is no such layer; the message lists those that there are.
+            ValueError: A layer is unknown; the message lists the known ones.
         """
         order = [name for name, _ in self.layers]
         for name in names:
@@ -57,10 +57,10 @@ class Chain:
                     f"Expected the name of a layer. Received: {name!r}. Layers: {', '.join(order)}"
                 )
         deepest = max(order.index(name) for name in names)
-        return Chain(self.layers[: deepest + 1], self.pooling, self.padding)
+        return VGGPlan(self.layers[: deepest + 1], self.pooling, self.padding)
 
     def shapes(self, height: int, width: int) -> dict[str, tuple[int, int, int]]:
-        """Height, width and channels of each layer's answer to a picture of this size."""
+        """Return each layer's (height, width, channels) for a picture of this size in pixels."""
         shapes, channels = {}, 3
         for name, filters in self.layers:
             height, width = (height, width) if filters else (height // 2, width // 2)
@@ -70,11 +70,11 @@ class Chain:
 
     @property
     def smallest_side(self) -> int:
-        """The least height and width, in pixels, that leave something for the last layer to see."""
+        """The least height and width, in pixels, that leave the last layer one position."""
         return 2 ** sum(filters == 0 for _, filters in self.layers)
 
     def flops(self, height: int, width: int) -> float:
-        """Floating-point operations of the convolutions, for one picture, forward only."""
+        """Count the floating-point operations of the convolutions for one picture, forward only."""
         shapes = self.shapes(height, width)
         inputs = [3, *(shapes[name][2] for name, _ in self.layers[:-1])]
         return sum(
@@ -84,13 +84,13 @@ class Chain:
         )
 
 
-def take_apart(
+def read_vgg(
     model: keras.Model, *, pooling: str = "max", padding: str = "first"
-) -> tuple[Chain, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Splits a VGG into its plan and its weights.
+) -> tuple[VGGPlan, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Read a VGG's plan and its weights from a Keras model.
 
-    The model's own preprocessing goes into the first layer's weights: it is affine, so what it
-    makes of a few pixels tells everything about it, and no constant is written down twice.
+    Its own preprocessing goes into the first layer's weights: it is affine, so what it makes of a
+    few pixels determines it, and no constant is written down twice.
 
     Args:
         model: A flat graph that takes RGB pixels in 0…255 and starts as a VGG does: 3×3
@@ -128,7 +128,7 @@ def take_apart(
     first, bias = weights[convolutions[0].name]
     weights[convolutions[0].name] = np.einsum("io,hwof->hwif", scale, first), bias
     weights["pixels"] = (offset,)
-    return Chain(tuple(layers), pooling, padding), weights
+    return VGGPlan(tuple(layers), pooling, padding), weights
 
 
 def _check_convolution(layer: keras.layers.Conv2D) -> None:
@@ -144,7 +144,7 @@ def _check_convolution(layer: keras.layers.Conv2D) -> None:
 
 
 def _preprocessing(model: keras.Model, first: keras.layers.Conv2D) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix (3, 3) and offset (3,) with which `first` sees (pixels + offset) @ matrix."""
+    """Find matrix (3, 3) and offset (3,): the input of `first` is (pixels + offset) @ matrix."""
     colors = np.float32([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [40, 90, 200]])
     height, width = (side or 1 for side in model.input_shape[1:3])
     pictures = np.tile(colors[:, None, None], (1, height, width, 1))
@@ -158,100 +158,59 @@ def _preprocessing(model: keras.Model, first: keras.layers.Conv2D) -> tuple[np.n
     return scale, np.linalg.solve(scale.T, seen[0]).astype(np.float32)
 
 
-def to_device(
-    weights: dict[str, tuple[np.ndarray, ...]], chain: Chain, dtype: str = "float32"
+def device_weights(
+    weights: dict[str, tuple[np.ndarray, ...]], plan: VGGPlan, dtype: str = "float32"
 ) -> dict[str, tuple[tf.Tensor, ...]]:
-    """Weights of the layers of `chain`, as tensors in the precision to compute in.
+    """Return the weights of the plan's layers as tensors.
 
-    On a CPU each kernel comes with its mirror image, for `_convolve_on_cpu`.
+    Args:
+        weights: From `read_vgg`.
+        plan: The layers to take; deeper ones are left out.
+        dtype: The precision to compute in, "float32" or "bfloat16". The pixels' offset stays
+            float32.
     """
-    on_cpu = not tf.config.list_physical_devices("GPU")
     tensors = {"pixels": (tf.constant(weights["pixels"][0]),)}
-    for name in (name for name, filters in chain.layers if filters):
-        kernel, bias = (tf.cast(w, dtype) for w in weights[name])
-        mirrored = (tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2)),) if on_cpu else ()
-        tensors[name] = (kernel, bias, *mirrored)
+    for name in (name for name, filters in plan.layers if filters):
+        tensors[name] = tuple(tf.cast(array, dtype) for array in weights[name])
     return tensors
 
 
-def features(
+def extract_features(
     pixels: tf.Tensor,
     weights: dict[str, tuple[tf.Tensor, ...]],
-    chain: Chain,
+    plan: VGGPlan,
     layers: Iterable[str],
 ) -> dict[str, tf.Tensor]:
-    """What the layers named answer to a picture.
+    """Compute the features of the layers named.
 
     Args:
-        pixels: float32 (1, h, w, 3) in 0…255, RGB.
-        weights: From `to_device`; their precision is the one that is computed in.
-        chain: From `take_apart`, as deep as needed.
-        layers: Names of layers of `chain`.
+        pixels: float32 (n, h, w, 3) in 0…255, RGB.
+        weights: From `device_weights`; their precision is the one computed in.
+        plan: From `read_vgg`, as deep as needed.
+        layers: Names of layers of `plan`.
 
     Returns:
-        Name -> (1, height, width, channels), not negative.
+        Name -> (n, height, width, channels), not negative.
     """
-    first = chain.layers[0][0]
+    first = plan.layers[0][0]
     x = tf.cast(pixels + weights["pixels"][0], weights[first][0].dtype)
-    answers = {}
-    for name, filters in chain.layers:
-        if not filters:
-            x = _pool(x, chain.pooling)
-        else:
-            kernel, bias, *mirrored = weights[name]
-            copied = chain.padding == "replicate" or (chain.padding == "first" and name == first)
+    features = {}
+    for name, filters in plan.layers:
+        if filters:
+            kernel, bias = weights[name]
+            copied = plan.padding == "replicate" or (plan.padding == "first" and name == first)
             if copied:
                 x = tf.pad(x, EDGES, "SYMMETRIC")
-            convolve = _convolve_on_cpu if mirrored else _convolve
-            x = convolve(x, kernel, *mirrored, padding="VALID" if copied else "SAME")
+            x = tf.nn.conv2d(x, kernel, 1, "VALID" if copied else "SAME")
             x = tf.nn.relu(tf.nn.bias_add(x, bias))
-        answers[name] = x
-    return {name: answers[name] for name in layers}
-
-
-def _convolve(x: tf.Tensor, kernel: tf.Tensor, *, padding: str) -> tf.Tensor:
-    return tf.nn.conv2d(x, kernel, 1, padding)
-
-
-def _convolve_on_cpu(
-    x: tf.Tensor, kernel: tf.Tensor, mirrored: tf.Tensor, *, padding: str
-) -> tf.Tensor:
-    """A convolution as the way back through the mirrored one, which is the same sum.
-
-    On processors without AVX-512 oneDNN's way forward is two to three times slower than its way
-    back (TensorFlow 2.21: 30 against 90 GFLOP/s a core), so here both ways are ways back.
-    """
-    around = [0, 0, 2, 2, 2, 2, 0, 0] if padding == "VALID" else [0, 0, 1, 1, 1, 1, 0, 0]
-    less = 2 if padding == "VALID" else 0
-    shape = tf.shape(x)
-    sizes = tf.stack([shape[0], shape[1] - less, shape[2] - less, kernel.shape[-1]])
-
-    @tf.custom_gradient
-    def convolve(x: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-        forward = tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=sizes,
-            filter=mirrored,
-            out_backprop=x,
-            strides=(1, 1, 1, 1),
-            padding="EXPLICIT",
-            explicit_paddings=around,
-        )
-
-        def back(upstream: tf.Tensor) -> tf.Tensor:
-            return tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=shape,
-                filter=kernel,
-                out_backprop=upstream,
-                strides=(1, 1, 1, 1),
-                padding=padding,
-            )
-
-        return forward, back
-
-    return convolve(x)
+        else:
+            x = _pool(x, plan.pooling)
+        features[name] = x
+    return {name: features[name] for name in layers}
 
 
 def _pool(x: tf.Tensor, pooling: str) -> tf.Tensor:
+    """Halve height and width."""
     if pooling == "max":
         return tf.nn.max_pool2d(x, 2, 2, "VALID")
     return AVERAGE_POOLING_SCALE * tf.nn.avg_pool2d(x, 2, 2, "VALID")

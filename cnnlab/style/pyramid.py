@@ -1,0 +1,166 @@
+"""The sizes of a style transfer from coarse to fine, and what they cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from cnnlab.style.settings import positive_int
+from cnnlab.style.vgg import VGGPlan
+
+SMALLEST_LEVEL = 128
+# Memory of a step as multiples of the features of the picture: they are kept for the backward
+# pass, where gradients of the largest ones join them. (512 px, bfloat16, XLA, H100: 0.43 GB.)
+MEMORY_FACTOR = 3.0
+# Share of a lone convolution's speed that a whole step reaches, and the least that a step takes.
+SPEED_SHARE = {"CPU": 0.8, "GPU": 0.4}
+LEAST_SECONDS = {"CPU": 5e-3, "GPU": 1.5e-3}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid, in pixels, and the number of steps taken at it."""
+
+    height: int
+    width: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run is expected to need, good to about a factor of two.
+
+    Attributes:
+        seconds: Of computing, without tracing and compiling.
+        memory: Bytes at the largest size.
+    """
+
+    seconds: float
+    memory: int
+
+    def __str__(self) -> str:
+        return f"about {self.seconds:.0f} s, {self.memory / 1e9:.1f} GB"
+
+
+def target_size(size: int | tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the result's height and width: as given, or with the content's proportions."""
+    if isinstance(size, tuple | list):
+        if len(size) != 2:
+            raise ValueError(f"Expected size as a number or (height, width). Received: {size!r}")
+        return tuple(positive_int("size", side) for side in size)
+    return fitted(positive_int("size", size), shape)
+
+
+def fitted(longer: int, shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of the same proportions with the longer side given."""
+    return tuple(max(1, round(side * longer / max(shape))) for side in shape)
+
+
+def pyramid_levels(
+    size: tuple[int, int],
+    steps: int,
+    count: int | None,
+    styles: Sequence[tuple[int, int]],
+    style_scale: float,
+    smallest_side: int,
+) -> tuple[Level, ...]:
+    """List the sizes from coarse to fine, each twice the one before, and share out the steps.
+
+    The coarsest size gets two shares, every other one share: most of the change happens there.
+
+    Args:
+        size: The last one.
+        steps: Over all sizes.
+        count: How many sizes; None takes those with a longer side of about SMALLEST_LEVEL or more
+            where no picture's side is under twice what the network needs.
+        styles: Heights and widths of the style pictures.
+        style_scale: As in `style_size`.
+        smallest_side: What the network needs.
+
+    Raises:
+        ValueError: At one of the sizes a picture is too small for the network.
+    """
+
+    def sizes_at(shape: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        named = {f"style {i}": style_size(own, shape, style_scale) for i, own in enumerate(styles)}
+        return {"content": shape, **named}
+
+    def good(shape: tuple[int, int]) -> bool:
+        shortest = min(min(s) for s in sizes_at(shape).values())
+        return max(shape) >= 0.9 * SMALLEST_LEVEL and shortest >= 2 * smallest_side
+
+    halvings = range(1, 16 if count is None else positive_int("pyramid", count))
+    sizes = [size]
+    for i in halvings:
+        half = fitted(max(1, round(max(size) / 2**i)), size)
+        if len(sizes) == steps or (count is None and not good(half)):
+            break
+        sizes.insert(0, half)
+    for shape in sizes:
+        for name, (height, width) in sizes_at(shape).items():
+            if min(height, width) < smallest_side:
+                raise ValueError(
+                    f"Expected sides of at least {smallest_side} pixels, which the deepest layer "
+                    f"needs. Received: {name} of {height} × {width} pixels, at the size "
+                    f"{shape[0]} × {shape[1]} of the pyramid"
+                )
+    share = max(1, steps // (len(sizes) + 1))
+    first = steps - share * (len(sizes) - 1)
+    return tuple(Level(*shape, share if i else first) for i, shape in enumerate(sizes))
+
+
+def style_size(shape: tuple[int, int], picture: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the size at which a style is used: the picture's times scale, never enlarged.
+
+    An enlarged picture has blur for detail, and blur would be taken for its style.
+    """
+    longer = max(1, round(max(picture) * scale))
+    return fitted(min(longer, max(shape)), shape)
+
+
+def estimate(
+    levels: Sequence[Level], plan: VGGPlan, dtype: str, *, lbfgs: bool = False
+) -> Estimate:
+    """Estimate a run from the network's size and a convolution timed on this device."""
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    rate = SPEED_SHARE[kind] * _flops_per_second(dtype, kind)
+    # Forward and back: the gradient of the picture costs as much as its features.
+    seconds = sum(
+        level.steps * max(2 * plan.flops(level.height, level.width) / rate, LEAST_SECONDS[kind])
+        for level in levels
+    )
+    return Estimate(seconds, step_memory(levels[-1], plan, dtype, lbfgs=lbfgs))
+
+
+def step_memory(level: Level, plan: VGGPlan, dtype: str, *, lbfgs: bool = False) -> int:
+    """Estimate the bytes that a step at this size needs."""
+    features = sum(math.prod(shape) for shape in plan.shapes(level.height, level.width).values())
+    pixels = 3 * level.height * level.width
+    memory = MEMORY_FACTOR * features * tf.as_dtype(dtype).size + 10 * 4 * pixels
+    if lbfgs:  # SciPy's workspace: ten pairs of steps and gradients, in double precision
+        memory += 25 * 8 * pixels
+    return round(memory)
+
+
+def _flops_per_second(dtype: str, kind: str) -> float:
+    """Time a convolution of the middle of a VGG, forward and back, for milliseconds."""
+    pictures = 32 if kind == "GPU" else 1  # a GPU is slow at anything small
+    x = tf.ones((pictures, 64, 64, 128), dtype)
+    kernel = tf.ones((3, 3, 128, 128), dtype)
+
+    def seconds(n: int) -> float:
+        start = time.perf_counter()
+        for _ in range(n):
+            forward = tf.nn.conv2d(x, kernel, 1, "SAME")
+            back = tf.nn.conv2d_transpose(x, kernel, x.shape, 1, "SAME")
+        (forward[0, 0, 0, 0] + back[0, 0, 0, 0]).numpy()  # waits for the device
+        return time.perf_counter() - start
+
+    seconds(1)
+    n = 2 if seconds(1) > 4e-3 else 50
+    operations = 2 * pictures * 2 * 9 * 128 * 128 * 64 * 64
+    return n * operations / min(seconds(n) for _ in range(2))

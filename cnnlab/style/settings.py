@@ -1,0 +1,184 @@
+"""Checks of the arguments of a style transfer, made before any work."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from cnnlab import images, models, training
+from cnnlab.style.losses import STYLE_LOSSES
+
+Picture = str | Path | np.ndarray
+Layers = str | Sequence[str] | Mapping[str, float]
+PRECISIONS = ("float32", "mixed_bfloat16")
+INITS = ("content", "noise", "statistics")
+CHOICES = {
+    "style_loss": STYLE_LOSSES,
+    "colors": ("style", "content", "matched"),
+    "optimizer": ("adam", "lbfgs"),
+    "precision": (*PRECISIONS, None),
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """One style: its picture, its weight, and where it applies.
+
+    Attributes:
+        picture: uint8 (h, w, 3).
+        weight: Its share among the styles, 0…1.
+        mask: uint8 (h, w) of the content's shape in 0…255, or None for everywhere.
+    """
+
+    picture: np.ndarray
+    weight: float
+    mask: np.ndarray | None = None
+
+
+def check_choices(**choices: str | None) -> None:
+    """Refuse a value that isn't among those of `CHOICES` under its name."""
+    for name, value in choices.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"Expected {name} to be one of {CHOICES[name]}. Received: {value!r}")
+
+
+def positive_int(name: str, value: int) -> int:
+    """Return the value as a Python int, at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"Expected {name} to be a positive whole number. Received: {value!r}")
+    return number
+
+
+def number(name: str, value: float, low: float = 0.0, high: float = math.inf) -> float:
+    """Return the value as a finite float in low…high."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if not (math.isfinite(result) and low <= result <= high):
+        limits = f"at least {low:g}" if high == math.inf else f"in {low:g}…{high:g}"
+        raise ValueError(f"Expected {name} to be a finite number {limits}. Received: {value!r}")
+    return result
+
+
+def shares(name: str, weights: Mapping[str, float]) -> dict[str, float]:
+    """Scale weights so that they add up to 1, without those that are 0.
+
+    Raises:
+        ValueError: There is none, one is negative or not finite, or all are 0.
+    """
+    checked = {key: number(f"{name}[{key!r}]", weight) for key, weight in weights.items()}
+    total = sum(checked.values())
+    if total <= 0:
+        raise ValueError(f"Expected a positive weight among {name}. Received: {dict(weights)!r}")
+    return {key: weight / total for key, weight in checked.items() if weight}
+
+
+def read_term_weights(**weights: float) -> tuple[float, ...]:
+    """Check the weights of the terms: content or style has to count."""
+    checked = {name: number(f"{name}_weight", weight) for name, weight in weights.items()}
+    if checked["content"] + checked["style"] <= 0:
+        raise ValueError(f"Expected a positive content_weight or style_weight. Received: {weights}")
+    return tuple(checked.values())
+
+
+def layer_shares(name: str, layers: Layers) -> dict[str, float]:
+    """Return layers, by name or with weights, as name -> share; the shares add up to 1."""
+    if isinstance(layers, str):
+        layers = [layers]
+    return shares(name, layers if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0))
+
+
+def read_picture(name: str, source: Picture) -> np.ndarray:
+    """Read a content or style picture; an array has to be without alpha."""
+    shape = np.shape(source) if hasattr(source, "__array__") else ()
+    if len(shape) == 3 and shape[-1] == 4:
+        raise ValueError(
+            f"Expected {name} without an alpha channel; images.read(…) lays it on white. "
+            f"Received: shape={shape}"
+        )
+    return images.read(source)
+
+
+def read_init(init: str | Picture) -> str | np.ndarray:
+    """Return the name of a way to start, or the picture to start from."""
+    return init if isinstance(init, str) and init in INITS else read_picture("init", init)
+
+
+def read_precision(precision: str | None) -> str:
+    """Return the dtype policy given; None takes what suits the device."""
+    if precision is not None:
+        return precision
+    own = training.device().precision
+    return own if own in PRECISIONS else "float32"
+
+
+def read_masks(
+    masks: Sequence[np.ndarray | None] | None, styles: int, shape: tuple[int, int]
+) -> list[np.ndarray | None]:
+    """Check the masks: one a style, each None or of the content's height and width.
+
+    Returns:
+        For each style None or uint8 (h, w) in 0…255.
+    """
+    if masks is None:
+        return [None] * styles
+    masks = [masks] if isinstance(masks, np.ndarray) else list(masks)
+    if len(masks) != styles:
+        raise ValueError(f"Expected one mask a style, {styles}. Received: {len(masks)}")
+    return [None if mask is None else _mask(i, mask, shape) for i, mask in enumerate(masks)]
+
+
+def _mask(index: int, mask: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.shape != shape:
+        raise ValueError(
+            f"Expected each mask to have the content's height and width, {shape}. "
+            f"Received: masks[{index}] with shape={mask.shape}"
+        )
+    top = 255 if mask.dtype == np.uint8 else 1
+    values = mask.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and 0 < high <= top):
+        raise ValueError(
+            "Expected each mask to be bool, float in 0…1, or uint8 in 0…255, and not all 0. "
+            f"Received: masks[{index}] with dtype={mask.dtype} and values from {low:g} to {high:g}"
+        )
+    return np.rint(values * (255 / top)).astype(np.uint8)
+
+
+def read_styles(
+    style: Picture | Sequence[Picture],
+    weights: Sequence[float] | None,
+    masks: Sequence[np.ndarray | None] | None,
+    shape: tuple[int, int],
+) -> tuple[Style, ...]:
+    """Read the styles with their shares and masks; `shape` is the content's height and width."""
+    pictures = list(style) if isinstance(style, list | tuple) else [style]
+    if not pictures:
+        raise ValueError(f"Expected at least one style. Received: style={style!r}")
+    weights = [1.0] * len(pictures) if weights is None else list(weights)
+    if len(weights) != len(pictures):
+        raise ValueError(
+            f"Expected one weight a style, {len(pictures)}. Received: style_weights={weights}"
+        )
+    weights = shares("style_weights", dict(enumerate(weights)))
+    masks = read_masks(masks, len(pictures), shape)
+    return tuple(
+        Style(read_picture("style", pictures[i]), weight, masks[i]) for i, weight in weights.items()
+    )
+
+
+def network_of(model: keras.Model | str) -> keras.Model:
+    """Return the model given, or the pretrained one of this name."""
+    return model if isinstance(model, keras.Model) else models.backbone(model)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.layers import ends_in_softmax
 
 

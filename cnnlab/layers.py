@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from cnnlab import _keras  # noqa: F401
+
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:
     """A model, then the models nested in it, the outermost first."""

@@ -10,6 +10,8 @@ import keras
 from IPython import get_ipython
 from IPython.display import display
 
+from cnnlab import _keras  # noqa: F401
+
 
 class Run(keras.callbacks.Callback):
     """One training run, filled in while `fit` goes on; in a notebook, a line that keeps up.

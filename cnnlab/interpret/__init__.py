@@ -1,5 +1,6 @@
 """Looking inside any Keras model, which is left as it was found."""
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.interpret.attribution import (
     activations,
     filters,

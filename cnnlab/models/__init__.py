@@ -3,6 +3,7 @@
 Every model takes RGB pixels in 0…255, shape (n, height, width, 3), and scales them inside.
 """
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.models.pretrained import backbone, class_names, vgg16
 from cnnlab.models.scratch import L2Pooling2D, batchnorm_cnn, linear, plain_cnn, resnet, six_views
 from cnnlab.models.weights import find as find_weights

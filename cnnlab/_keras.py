@@ -1,12 +1,19 @@
-"""See that Keras runs on TensorFlow, channels last. Every room that needs Keras imports this."""
+"""See that Keras runs on TensorFlow, channels last. Rooms that need Keras import this before it."""
 
-import keras
+_EXPECTED = {"backend": "tensorflow", "image_data_format": "channels_last"}
 
-_FOUND = keras.config.backend(), keras.config.image_data_format()
-if _FOUND != ("tensorflow", "channels_last"):
-    raise ImportError(
-        "Expected Keras with the backend 'tensorflow' and the image data format 'channels_last'. "
-        f"Received: backend={_FOUND[0]!r}, image_data_format={_FOUND[1]!r}. "
-        "Set both in ~/.keras/keras.json, or KERAS_BACKEND=tensorflow in the environment, "
-        "and start Python again."
+
+def _wrong(received: object) -> ImportError:
+    return ImportError(
+        f"Expected Keras with {_EXPECTED}. Received: {received}. Set both in ~/.keras/keras.json, "
+        "or KERAS_BACKEND=tensorflow in the environment, and start Python again."
     )
+
+
+try:
+    import keras
+except ImportError as error:  # of a backend that isn't installed
+    raise _wrong(error) from error
+_found = {name: getattr(keras.config, name)() for name in _EXPECTED}
+if _found != _EXPECTED:
+    raise _wrong(_found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import html
 import math
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import _keras  # noqa: F401
 from cnnlab.layers import ends_in_softmax
 
 

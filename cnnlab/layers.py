@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -9,8 +10,6 @@ from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
-
-from cnnlab import _keras  # noqa: F401
 
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:

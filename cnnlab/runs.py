@@ -1,5 +1,6 @@
 """The log of training runs: a change of a number stands beside what it changed."""
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import contextlib
 import html
 import math
@@ -9,8 +10,6 @@ from collections.abc import Iterator
 import keras
 from IPython import get_ipython
 from IPython.display import display
-
-from cnnlab import _keras  # noqa: F401
 
 
 class Run(keras.callbacks.Callback):

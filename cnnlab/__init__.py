@@ -1,32 +1,111 @@
-"""The library under the notebooks: data, models, training and figures that show how a CNN sees.
+"""The library under the notebooks: twelve rooms, from finding a file to drawing a figure.
 
-Import it before TensorFlow: it sets switches that TensorFlow reads only once, when it starts.
+Importing it changes nothing: no environment variable, no TensorFlow. A room is loaded when it is
+first asked for, so `import cnnlab` is all that `cnnlab.models.vgg16()` needs. Notebooks call
+`start_tensorflow()` in their first cell.
 """
 
+import contextlib
+import functools
+import importlib
 import os
+import sys
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
 
 __version__ = "0.1.0"
 
-# TensorFlow leaves its faster CPU kernels off on processors without AVX-512 (a third of the speed).
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+_ROOMS = ("data", "evaluation", "images", "interpret", "layers", "models", "plots", "runs")
+_ROOMS += ("sources", "style", "training", "transfer")
+
 # XLA would try dozens of kernels of its own for every matrix product that it compiles for a GPU: a
 # residual network's first step then takes 84 s instead of 38, and its later ones are no faster.
+# XLA ends the process at a flag that it doesn't know, so only versions seen to know it are told.
 _NO_TRIALS = "--xla_gpu_enable_triton_gemm=false"
-if "xla_gpu_enable_triton_gemm" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_NO_TRIALS}".strip()
+_KNOW_NO_TRIALS = ("2.20", "2.21")
 
 
+def __getattr__(name: str) -> ModuleType:
+    if name in _ROOMS:
+        return importlib.import_module(f"cnnlab.{name}")
+    raise AttributeError(f"module 'cnnlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})
+
+
+@functools.cache  # so that a cell can be run again
 def start_tensorflow() -> None:
-    """Imports TensorFlow without the greeting that its C++ side prints, whatever its log level.
+    """Import TensorFlow quietly, with its fastest CPU kernels, and let it share the GPUs.
 
-    In a notebook that greeting would stand under the first cell as an error. Python's own errors
-    and warnings are not affected.
+    Call this before anything else imports TensorFlow or Keras: TensorFlow reads its switches only
+    once, when it starts. A switch that is set in the environment already keeps its value. GPU
+    memory is then taken as it is needed, so that several notebooks can be open at once.
+
+    What TensorFlow's C++ side prints while it starts is left out, whatever the log level: in a
+    notebook it would stand under the first cell as an error. Afterwards, its errors are shown, its
+    warnings are not. Python's own errors and warnings are not affected.
+
+    Warns:
+        UserWarning: TensorFlow was imported before, so that its switches stay as they were.
     """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    if "tensorflow" in sys.modules:
+        warnings.warn(
+            "Expected cnnlab.start_tensorflow() before TensorFlow or Keras is imported. It was "
+            "imported already, so its CPU kernels, its log level and XLA's flags stay as they are.",
+            stacklevel=2,
+        )
+    else:
+        _set_switches()
+    with _no_native_stderr():
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    with contextlib.suppress(RuntimeError):  # possible only before the GPUs' first use
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _set_switches() -> None:
+    # TensorFlow leaves its faster CPU kernels off on processors without AVX-512 (a third of the
+    # speed).
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors
+    flags = os.environ.get("XLA_FLAGS", "")
+    if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _knows_no_trials():
+        os.environ["XLA_FLAGS"] = f"{flags} {_NO_TRIALS}".strip()
+
+
+def _has_nvidia_gpu() -> bool:
+    """Look for the driver's device file: Linux's own, or that of Windows's subsystem for it."""
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg"))
+
+
+def _knows_no_trials() -> bool:
+    from importlib import metadata  # many modules, needed only beside a GPU
+
+    try:
+        version = metadata.version("tensorflow")
+    except metadata.PackageNotFoundError:  # a build under another name
+        return False
+    return ".".join(version.split(".")[:2]) in _KNOW_NO_TRIALS
+
+
+@contextlib.contextmanager
+def _no_native_stderr() -> Iterator[None]:
+    """Send what is written to file descriptor 2 nowhere, if there is such a descriptor."""
+    kept = None
+    with contextlib.suppress(OSError):  # closed, as a daemon's may be: nothing to hide
+        kept = os.dup(2)
+    if kept is None:
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow  # noqa: F401
+        yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)

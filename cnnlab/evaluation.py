@@ -6,6 +6,7 @@ confident mistakes, calibration.
 
 from __future__ import annotations
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import html
 import math
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ The rooms that look inside networks share it; no notebook teaches it.
 
 from __future__ import annotations
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Sequence

@@ -3,6 +3,7 @@
 Notebook 1 keeps one from section 3, "The ladder", on, notebook 2 from section 5.
 """
 
+from cnnlab import _keras  # noqa: F401  # isort: skip
 import contextlib
 import html
 import math

@@ -1,30 +1,177 @@
+"""Importing changes nothing, `start_tensorflow` sets switches, a wheel holds what is needed."""
+
+import ast
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+import cnnlab
+
+ROOT = Path(__file__).resolve().parents[1]
+SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS")
+NO_TRIALS = "--xla_gpu_enable_triton_gemm=false"
 
 
-def run(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+def run(code: str, *, check: bool = True, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", code]
+    options = {"capture_output": True, "text": True, "timeout": 120} | options
+    return subprocess.run(command, check=check, **options)
+
+
+@pytest.fixture
+def no_switches(monkeypatch):
+    for switch in SWITCHES:
+        monkeypatch.delenv(switch, raising=False)
+
+
+# ---- Import ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statement", ["import cnnlab", "from cnnlab import data, images, sources"])
+def test_importing_changes_nothing(statement, no_switches):
+    run(
+        "import os, sys; before = dict(os.environ)\n"
+        f"{statement}\n"
+        "assert dict(os.environ) == before\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
 
 
-def test_importing_the_package_is_cheap():
-    run("import sys, cnnlab; assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)")
+def test_importing_the_package_loads_no_room():
+    code = "import sys, cnnlab; print(*(m for m in sys.modules if m.startswith('cnnlab')))"
+    assert run(code).stdout.split() == ["cnnlab"]
 
 
-def test_tensorflow_starts_without_a_greeting_and_gives_stderr_back():
-    code = "import cnnlab, os; cnnlab.start_tensorflow(); os.write(2, b'mine'); import tensorflow"
-    assert run(code).stderr == "mine"
+def test_a_room_is_loaded_when_it_is_first_asked_for():
+    assert run("import cnnlab; print(cnnlab.images.read.__name__)").stdout == "read\n"
+    assert run("from cnnlab import images; print(images.read.__name__)").stdout == "read\n"
+    assert {"data", "images", "start_tensorflow", "transfer"} <= set(dir(cnnlab))
+    with pytest.raises(AttributeError, match="'cnnlab' has no attribute 'model'"):
+        cnnlab.model  # noqa: B018
 
 
-def test_flags_for_xla_that_are_set_already_are_kept(monkeypatch):
-    def flags() -> list[str]:
-        return run("import cnnlab, os; print(os.environ['XLA_FLAGS'])").stdout.split()
+KERAS_ROOMS = "evaluation interpret layers models runs style training transfer".split()
 
-    own = "--xla_gpu_enable_triton_gemm=false"
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    assert flags() == [own]
+
+@pytest.mark.parametrize(
+    ("settings", "received"),
+    [
+        ({"backend": "jax"}, "Received: No module named 'jax'"),
+        ({"image_data_format": "channels_first"}, "'image_data_format': 'channels_first'"),
+    ],
+)
+def test_each_room_on_keras_says_that_it_was_set_otherwise(
+    settings, received, tmp_path, monkeypatch
+):
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    (tmp_path / "jax.py").write_text("raise ImportError(\"No module named 'jax'\")")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    code = f"""
+import importlib
+for room in {KERAS_ROOMS}:
+    try:
+        importlib.import_module("cnnlab." + room)
+    except ImportError as error:
+        print(error)
+"""
+    lines = run(code).stdout.splitlines()
+    assert len(lines) == len(KERAS_ROOMS)
+    assert all(line.startswith("Expected Keras with") and received in line for line in lines)
+
+
+# ---- start_tensorflow --------------------------------------------------------------------------
+
+
+def test_tensorflow_starts_quietly_and_xla_knows_the_flag(no_switches):
+    """XLA ends the process at a flag that it doesn't know."""
+    code = """
+import os, cnnlab
+cnnlab._has_nvidia_gpu = lambda: True
+cnnlab.start_tensorflow()
+os.write(2, b"mine")
+import tensorflow as tf
+print(float(tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))))
+"""
+    done = run(code)
+    assert (done.stdout, done.stderr) == ("2.0\n", "mine")
+
+
+def switches(gpu: bool, version: str = "2.21.0") -> list[str | None]:
+    code = f"""
+import os, cnnlab
+from importlib import metadata
+cnnlab._has_nvidia_gpu = lambda: {gpu}
+metadata.version = {{"tensorflow": {version!r}}}.__getitem__
+cnnlab._set_switches()
+print([os.environ.get(switch) for switch in {SWITCHES}])
+"""
+    return ast.literal_eval(run(code).stdout)
+
+
+def test_switches_leave_errors_visible_and_what_is_set_already_as_it_is(no_switches, monkeypatch):
+    assert switches(gpu=False) == ["1", "2", None]
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    assert switches(gpu=False) == ["0", "0", None]
+
+
+def test_xla_is_told_only_beside_a_gpu_and_by_versions_that_know_the_flag(no_switches, monkeypatch):
+    assert switches(gpu=False)[2] is None
+    assert switches(gpu=True)[2] == switches(gpu=True, version="2.20.1")[2] == NO_TRIALS
+    assert switches(gpu=True, version="2.22.0")[2] is None
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=here")
-    assert flags() == ["--xla_dump_to=here", own]
+    assert switches(gpu=True)[2] == f"--xla_dump_to=here {NO_TRIALS}"
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
-    assert flags() == ["--xla_gpu_enable_triton_gemm=true"]
+    assert switches(gpu=True)[2] == "--xla_gpu_enable_triton_gemm=true"
+
+
+def test_tensorflow_starts_with_stderr_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = "import sys, cnnlab; cnnlab.start_tensorflow(); print(sys.stderr, sys.modules.keys())"
+    command = ["bash", "-c", '"$0" -c "$1" 2>&-', sys.executable, code]
+    done = subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.startswith("None")
+    assert "'tensorflow'" in done.stdout
+
+
+@pytest.fixture
+def counterfeit(tmp_path, monkeypatch):
+    """A TensorFlow that starts at once, sees two GPUs and notes what it is asked for."""
+    (tmp_path / "tensorflow.py").write_text("""
+import types
+asked = []
+config = types.SimpleNamespace(
+    list_physical_devices=lambda kind: [kind + ":0", kind + ":1"],
+    experimental=types.SimpleNamespace(set_memory_growth=lambda *args: asked.append(args)),
+)
+""")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{tmp_path}")
+
+
+def test_memory_of_every_gpu_is_taken_as_it_is_needed(counterfeit):
+    code = "import cnnlab; cnnlab.start_tensorflow(); import tensorflow; print(tensorflow.asked)"
+    assert ast.literal_eval(run(code).stdout) == [("GPU:0", True), ("GPU:1", True)]
+
+
+def test_a_cell_that_starts_tensorflow_can_be_run_again(counterfeit):
+    code = "import warnings; warnings.simplefilter('error'); import cnnlab\n"
+    run(code + 2 * "cnnlab.start_tensorflow()\n")
+
+
+def test_a_start_that_comes_too_late_says_so_once_and_sets_nothing(counterfeit, no_switches):
+    code = """
+import os, tensorflow, cnnlab
+before = dict(os.environ)
+cnnlab.start_tensorflow()
+cnnlab.start_tensorflow()
+assert dict(os.environ) == before
+"""
+    warned = run(code).stderr
+    assert warned.count("Expected cnnlab.start_tensorflow() before TensorFlow") == 1
+    assert "<string>:4: UserWarning" in warned

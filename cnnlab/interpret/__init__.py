@@ -7,6 +7,7 @@ Notebook 1 teaches receptive fields in section 1 and filters, activations, Grad-
 section 5, "Looking inside"; notebook 2 paints what a network's channels like in section 1.
 """
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.interpret.attribution import grad_cam, grad_cam_map, occlusion
 from cnnlab.interpret.features import activations, filters
 from cnnlab.interpret.maximization import maximize

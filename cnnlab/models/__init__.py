@@ -5,6 +5,7 @@ from scratch are section 3 of notebook 1, "The ladder"; VGG-16 and its weights a
 notebook 2, "The network", and serve notebook 3 throughout.
 """
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.models.pretrained import backbone, class_names, vgg16
 from cnnlab.models.scratch import L2Pooling2D, batchnorm_cnn, linear, plain_cnn, resnet, six_views
 

@@ -5,6 +5,7 @@ losses of both are public. Taught in the third notebook: losses in sections 2 an
 sections 4 to 7, the painter in section 8.
 """
 
+from cnnlab import _keras  # noqa: F401
 from cnnlab.style.losses import (
     STYLE_LOSSES,
     content_distance,

@@ -1,17 +1,21 @@
-"""What surrounds Keras's `compile` and `fit`: the device, pictures on it, order, optimizers."""
+"""What surrounds Keras's `compile` and `fit`: the device, pictures on it, order, optimizers.
 
-from cnnlab.training.on_device import (
+Taught in the first notebook, from "Augmentation" to "Rung 5", and used by every longer training
+after that. Keras trains; nothing here hides it.
+"""
+
+from cnnlab import _keras  # noqa: F401
+from cnnlab.training.hardware import Device, device, environment
+from cnnlab.training.optimizers import Muon, OneCycle
+from cnnlab.training.pictures import (
     Augment,
-    Device,
     DevicePictures,
-    device,
-    environment,
+    TrainingPictures,
     on_device,
     shuffled_batches,
     start_over,
     to_device,
 )
-from cnnlab.training.optimizers import Muon, OneCycle
 
 __all__ = [
     "Augment",
@@ -19,6 +23,7 @@ __all__ = [
     "DevicePictures",
     "Muon",
     "OneCycle",
+    "TrainingPictures",
     "device",
     "environment",
     "on_device",

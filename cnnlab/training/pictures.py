@@ -1,14 +1,12 @@
-"""What goes around Keras's `compile` and `fit`: device, augmentation; `optimizers`' names too.
+"""Pictures on their way into `fit`: on the device, in a new order at each epoch, augmented.
 
 Keras trains; nothing here hides it. `on_device` puts a look-up of pictures by row number and an
 augmentation in front of a model, so that `fit` hands out row numbers instead of pictures and all
 else happens inside the compiled step.
 """
 
-import datetime
-import os
-import platform
 from dataclasses import dataclass
+from typing import Protocol
 
 import keras
 import numpy as np
@@ -16,50 +14,6 @@ import tensorflow as tf
 from keras import ops
 
 from cnnlab import layers as probe
-from cnnlab.data import ImageSet
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a model will run on, and the settings that suit it.
-
-    Attributes:
-        name: The GPU's name, or the processor's kind and number of cores.
-        is_gpu: Whether it is a GPU.
-        precision: The dtype policy for it: `"mixed_bfloat16"`, `"mixed_float16"` or `"float32"`.
-        jit_compile: Whether to compile with XLA: about twice as fast on a GPU, half as fast on a
-            CPU (TensorFlow 2.21).
-    """
-
-    name: str
-    is_gpu: bool
-    precision: str
-    jit_compile: bool
-
-
-def device() -> Device:
-    """Finds the machine's first GPU, else its CPU.
-
-    GPU memory is then taken as it is needed, so that several notebooks can be open at once.
-    """
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        name = f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
-        return Device(name, is_gpu=False, precision="float32", jit_compile=False)
-    try:
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-    except RuntimeError:  # Only possible before the GPU's first use: the cell is being rerun.
-        pass
-    details = tf.config.experimental.get_device_details(gpus[0])
-    nvidia_generation, _ = details.get("compute_capability", (0, 0))
-    precision = "float32"
-    if nvidia_generation >= 8:
-        precision = "mixed_bfloat16"
-    elif nvidia_generation == 7:
-        precision = "mixed_float16"
-    name = details.get("device_name", gpus[0].name)
-    return Device(name, is_gpu=True, precision=precision, jit_compile=nvidia_generation > 0)
 
 
 @dataclass(frozen=True)
@@ -78,8 +32,23 @@ class DevicePictures:
     val_rows: np.ndarray
 
 
-def to_device(images: ImageSet) -> DevicePictures:
-    """Moves the training and validation pictures to the device once, for every model to train from.
+class TrainingPictures(Protocol):
+    """What `to_device` reads of an image set, such as `data.load` returns.
+
+    Attributes:
+        x_train: uint8 (n, height, width, 3).
+        x_val: As x_train.
+    """
+
+    @property
+    def x_train(self) -> np.ndarray: ...
+
+    @property
+    def x_val(self) -> np.ndarray: ...
+
+
+def to_device(images: TrainingPictures) -> DevicePictures:
+    """Move the training and validation pictures to the device once, for every model to train from.
 
     CIFAR-10 takes 150 MB there. A set that doesn't fit raises TensorFlow's ResourceExhaustedError:
     train such a set from `data.stream` instead.
@@ -254,13 +223,3 @@ def _reflect(index, side: int):
     """Folds indices that run over the edge back inside, as in a mirror on the last pixel."""
     index = ops.abs(index)
     return ops.minimum(index, 2 * (side - 1) - index)
-
-
-def environment() -> dict[str, str]:
-    """Versions, device and date, for the last cell of a notebook."""
-    return {
-        "python": platform.python_version(),
-        **{m.__name__: m.__version__ for m in (tf, keras, np)},
-        "device": device().name,
-        "date": datetime.date.today().isoformat(),
-    }

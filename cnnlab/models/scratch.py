@@ -42,7 +42,8 @@ def plain_cnn(
 ) -> keras.Model:
     """Build the network of TensorFlow's CNN tutorial: convolutions, pooling and a dense layer.
 
-    Departs from the tutorial only in that scaling to 0…1 happens inside the model.
+    Departs from the tutorial only in that pixels are scaled inside the model, and to about -2…2 as
+    in the other networks: centred ones are learnt in fewer steps than the tutorial's 0…1.
 
     Args:
         input_shape: Height, width and channels of a picture.
@@ -53,8 +54,7 @@ def plain_cnn(
 
     Source: https://www.tensorflow.org/tutorials/images/cnn
     """
-    inputs = keras.Input(input_shape, name="pixels")
-    x = layers.Rescaling(1 / 255, name="scale")(inputs)
+    inputs, x = _pixels(input_shape)
     for i, width in enumerate(widths, start=1):
         x = layers.Conv2D(width, 3, activation="relu", name=f"conv{i}")(x)
         if i < len(widths):

@@ -121,8 +121,9 @@ def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarra
     """Puts a compiled trainer back to before its first step and keeps what was compiled.
 
     Compiling takes longer than many an epoch, so several seeds or settings had better share it.
-    The optimizer forgets its momenta and counts from 0, keeping its learning rate; the random
-    numbers of augmentation and dropout start anew, from `keras.utils.set_random_seed`.
+    The optimizer's variables are again what building it made, the learning rate excepted, which
+    stays; the random numbers of augmentation and dropout start anew, from
+    `keras.utils.set_random_seed`.
 
     Args:
         trainer: Compiled, such as `on_device` makes; its `fit` may have run.
@@ -130,14 +131,29 @@ def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarra
         weights: Its weights to start from, as `get_weights` of an equal model gives them.
     """
     model.set_weights(weights)
-    for variable in trainer.optimizer.variables:
-        if not variable.path.endswith("learning_rate"):
-            variable.assign(ops.zeros_like(variable))
+    if trainer.optimizer.built:
+        new = _like(trainer.optimizer)
+        new.build(trainer.trainable_variables)
+        for variable, value in zip(_state(trainer.optimizer), _state(new), strict=True):
+            variable.assign(value)
     for layer in probe.leaves(trainer):
         if generator := getattr(layer, "seed_generator", None):
             generator.state.assign(keras.random.SeedGenerator().state)
         if isinstance(layer, _LookUp):
             layer.start_over()
+
+
+def _state(optimizer: keras.Optimizer) -> list[keras.Variable]:
+    """An optimizer's variables, learning rates left out."""
+    return [v for v in optimizer.variables if not v.path.endswith("learning_rate")]
+
+
+def _like(optimizer: keras.Optimizer) -> keras.Optimizer:
+    """A new optimizer of the same settings, the learning rate excepted."""
+    config = optimizer.get_config()
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return type(optimizer)(**config | {"inner_optimizer": _like(optimizer.inner_optimizer)})
+    return type(optimizer).from_config(config | {"learning_rate": 0.0})
 
 
 class _LookUp(keras.layers.Layer):
@@ -161,8 +177,12 @@ class _LookUp(keras.layers.Layer):
         x = tf.cast(tf.gather(self.table, rows), "float32")
         if not (self.mirror and training):
             return x
-        mirrored = ops.take(self.mirrored, rows)
-        self.mirrored.assign(ops.scatter_update(self.mirrored, rows[:, None], 1 - mirrored))
+        # A row may come several times in a batch: each time is a visit of its own.
+        same = ops.cast(rows[:, None] == rows[None], "float32")
+        earlier = ops.sum(ops.tril(same, -1), axis=1)
+        mirrored = (ops.take(self.mirrored, rows) + earlier) % 2
+        after = (mirrored + ops.sum(ops.triu(same), axis=1)) % 2  # of all visits in this batch
+        self.mirrored.assign(ops.scatter_update(self.mirrored, rows[:, None], after))
         return ops.where(mirrored[:, None, None, None] == 1, ops.flip(x, axis=2), x)
 
 

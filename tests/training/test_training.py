@@ -205,6 +205,19 @@ class TestMirror:
                 visit, np.where(expected[:, None, None, None], mirrored[rows], plain[rows])
             )
 
+    def test_a_row_that_comes_several_times_in_a_batch_alternates_there_too(self, images):
+        table = training.to_device(images)
+        look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
+        plain, mirrored = images.x_train, images.x_train[:, :, ::-1]
+        start, count = np.array(look_up.mirrored), np.zeros(len(table.table), int)
+        for rows in ([3, 3, 5, 3], [5, 3, 7], [7, 7], [3, 3, 3, 5, 5]):
+            visit = np.array(look_up(np.array(rows, np.int32), training=True))
+            for picture, row in zip(visit, rows, strict=True):
+                turned = (start[row] + count[row]) % 2
+                np.testing.assert_array_equal(picture, (mirrored if turned else plain)[row])
+                count[row] += 1
+        np.testing.assert_array_equal(look_up.mirrored, (start + count) % 2)
+
     def test_does_nothing_in_prediction_and_does_not_count_it_as_a_visit(self, images):
         table = training.to_device(images)
         look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
@@ -253,6 +266,48 @@ class TestStartOver:
         for a, b, c in zip(first, second, other, strict=True):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_array_equal(a, c)
+
+    @pytest.mark.parametrize(
+        "optimizer",
+        [
+            lambda: training.Muon(
+                training.OneCycle(keras.Variable(0.1), keras.Variable(10, dtype="float32"))
+            ),
+            lambda: keras.optimizers.Adagrad(1e-2),  # its variables start at 0.1
+        ],
+    )
+    def test_the_second_seed_in_float16_is_that_of_a_new_trainer(self, images, optimizer):
+        table = training.to_device(images)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+        def trainer_of(seed):
+            keras.utils.set_random_seed(seed)
+            model = models.resnet((8, 8, 3), 2, widths=(4, 5))
+            trainer = training.on_device(model, table)
+            trainer.compile(optimizer(), loss, jit_compile=False)
+            assert isinstance(trainer.optimizer, keras.optimizers.LossScaleOptimizer)
+            trainer.optimizer.build(trainer.trainable_variables)
+            return trainer, model
+
+        def fit(trainer):
+            batches = training.shuffled_batches(table.train_rows, images.y_train, 8, seed=1)
+            return trainer.fit(batches, epochs=2, shuffle=False, verbose=0).history["loss"]
+
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            (once, model), (again, other) = trainer_of(0), trainer_of(1)
+            weights = other.get_weights()
+            fit(once)
+            training.start_over(once, model, weights)
+            losses, expected = fit(once), fit(again)
+        finally:
+            keras.config.set_dtype_policy(before)
+        assert np.isfinite(losses).all()
+        np.testing.assert_array_equal(losses, expected)
+        for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert np.isfinite(a).all()
 
     def test_keeps_the_learning_rate(self, images):
         model = models.linear((8, 8, 3), 2)

@@ -158,7 +158,7 @@ class Report:
         pairs = np.argsort(-errors, axis=None, kind="stable")[:n]
         cells = zip(*np.unravel_index(pairs, errors.shape), strict=True)
         return [
-            (self.classes[truth], self.classes[guess], int(errors[truth, guess]))
+            (self.classes[int(truth)], self.classes[int(guess)], int(errors[truth, guess]))
             for truth, guess in cells
             if errors[truth, guess]
         ]

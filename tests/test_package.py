@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,32 @@ assert dict(os.environ) == before
     warned = run(code).stderr
     assert warned.count("Expected cnnlab.start_tensorflow() before TensorFlow") == 1
     assert "<string>:4: UserWarning" in warned
+
+
+# ---- The wheel ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> set[str]:
+    """The files in a wheel that is built without a network."""
+    pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, isn't installed")
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    subprocess.run([*command, folder], cwd=ROOT, check=True, capture_output=True, timeout=120)
+    (path,) = folder.glob("*.whl")
+    return set(zipfile.ZipFile(path).namelist())
+
+
+def test_a_wheel_holds_the_library_and_nothing_else(wheel):
+    library = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cnnlab").rglob("*.py")}
+    code = {name for name in wheel if not name.startswith(("cnnlab/shipped/", "cnnlab-"))}
+    assert code == library | {"cnnlab/py.typed"}
+
+
+def test_a_wheel_holds_what_ships_without_the_code_that_made_it(wheel):
+    pictures = {f"pictures/{path.name}" for path in (ROOT / "data" / "pictures").glob("*.jpg")}
+    weights = {path.name for path in (ROOT / "data").glob("*.npz")}
+    assert pictures
+    assert weights
+    shipped = {f"cnnlab/shipped/{name}" for name in pictures | weights | {"README.md"}}
+    assert {name for name in wheel if name.startswith("cnnlab/shipped/")} == shipped

@@ -7,6 +7,8 @@ from urllib.parse import unquote
 
 import pytest
 
+import cnnlab
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -58,15 +60,15 @@ def test_the_first_two_bash_blocks_are_one_command_each(number: int, last: str) 
     assert steps[2] == f".venv/bin/python {last}"
 
 
-def test_the_map_names_every_module_of_the_library() -> None:
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "cnnlab").rglob("*.py")}
-    modules -= {path for path in modules if path.endswith("__init__.py")}
-    assert set(re.findall(r"\((cnnlab/[\w/]+\.py)\)", README)) == modules
+def test_the_map_names_every_room() -> None:
+    rooms = re.findall(r"^\| \[(\w+)\]\(cnnlab/([\w.]+)\) \|", README, re.MULTILINE)
+    assert sorted(room for room, _ in rooms) == sorted(cnnlab._ROOMS)
+    assert all(path in (room, f"{room}.py") for room, path in rooms)
 
 
 @pytest.mark.parametrize(
     "path",
-    [ROOT / "README.md", *sorted(ROOT.glob("notebooks/*.ipynb"))],
+    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("notebooks/*.ipynb"))],
     ids=lambda path: path.name,
 )
 def test_every_link_to_a_file_or_heading_works(path: Path) -> None:

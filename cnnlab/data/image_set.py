@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -245,16 +246,17 @@ def _split(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndar
     return stays, taken
 
 
-def _cifar10(val_size: int | float | None, seed: int, **options: object) -> ImageSet:
+def _cifar10(val_size: int | float | None, seed: int, **options: Any) -> ImageSet:
     arrays, source = cifar10.load(**options)
-    x, y = arrays.pop("x_train"), arrays.pop("y_train")
+    x, y = arrays["x_train"], arrays["y_train"]
     train, val = _split(y, CIFAR10_VAL_SIZE if val_size is None else val_size, seed=seed)
     return ImageSet(
         x_train=x[train],
         y_train=y[train],
         x_val=x[val],
         y_val=y[val],
-        **arrays,
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
         classes=cifar10.CLASSES,
         name="CIFAR-10",
         source=source,
@@ -264,8 +266,9 @@ def _cifar10(val_size: int | float | None, seed: int, **options: object) -> Imag
 def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
     total = 50_000
     n_val = CIFAR10_VAL_SIZE if val_size is None else _count(val_size, total, at_least=10)
+    arrays: dict[str, Any] = shapes10.make(total - n_val, n_val, 10_000, seed=seed)
     return ImageSet(
-        **shapes10.make(total - n_val, n_val, 10_000, seed=seed),
+        **arrays,
         classes=tuple(shapes10.CLASSES),
         name="Shapes-10",
         source=f"drawn by cnnlab.data.shapes10, seed {seed}",
@@ -285,7 +288,8 @@ def _folder(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     folders.require_memory(len(paths), size, limit=memory_limit)
     pictures = folders.read(paths, size)  # all at once, so that all broken ones are named at once
-    arrays, start = {}, 0
+    arrays: dict[str, Any] = {}
+    start = 0
     for split, (_, labels) in files.items():
         arrays[f"x_{split}"] = pictures[start : start + len(labels)]
         arrays[f"y_{split}"] = labels

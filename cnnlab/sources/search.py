@@ -67,8 +67,8 @@ def find(
     if offline:
         best = downloads[0]
         raise FileNotFoundError(
-            f"{title} can't be found on this disk, and no download was wanted. Get {best.name} from "
-            f"{best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put it, "
+            f"{title} can't be found on this disk, and no download was wanted. Get {best.name} "
+            f"from {best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put it, "
             f"as it is, into {home.label}"
         )
     path = fetch(downloads, home.folder, label=home.label, limits=limits)

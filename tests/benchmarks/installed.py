@@ -1,13 +1,12 @@
 """Does an installed `cnnlab` work away from its repository? One JSON line for each Python.
 
-python tests/benchmarks/installed.py python3.10 python3.13    a wheel, installed in a new environment
+python tests/benchmarks/installed.py python3.10 python3.13    in a new environment each
 
 Installs the wheel with all that it needs (2 GB and some minutes for each Python), then, in an empty
 folder: loads the shipped weights and a shipped picture, and times `import cnnlab`. Everything is
 deleted afterwards. Needs hatchling, and for each Python a package registry.
 """
 
-import json
 import subprocess
 import sys
 import tempfile

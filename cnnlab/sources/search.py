@@ -68,8 +68,8 @@ def find(
         best = downloads[0]
         raise FileNotFoundError(
             f"{title} can't be found on this disk, and no download was wanted. Get {best.name} "
-            f"from {best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put it, "
-            f"as it is, into {home.label}"
+            f"from {best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put "
+            f"it, as it is, into {home.label}"
         )
     path = fetch(downloads, home.folder, label=home.label, limits=limits)
     label = f"{home.label}{path.name}"

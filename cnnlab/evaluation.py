@@ -19,6 +19,8 @@ import tensorflow as tf
 
 from cnnlab.layers import ends_in_softmax
 
+__all__ = ["Calibration", "ClassScore", "Report", "evaluate", "probabilities", "wilson_interval"]
+
 
 class ClassScore(NamedTuple):
     """How well one class is recognised; a score whose denominator is 0 is `nan`, not 0."""

@@ -21,6 +21,8 @@ from urllib.request import Request, urlopen
 import numpy as np
 from PIL import Image, ImageOps
 
+__all__ = ["read", "save", "to_uint8"]
+
 FITS = ("crop", "pad", "stretch")
 DOWNLOAD_BYTES = 50_000_000
 DOWNLOAD_SECONDS = 30.0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -154,7 +154,7 @@ def stream(
     split = _split_folders(folder)
     loaded = []
 
-    def keras_loader(part: Path, **options: object) -> list[tf.data.Dataset]:
+    def keras_loader(part: Path, **options: Any) -> list[tf.data.Dataset]:
         with redirect_stdout(io.StringIO()):  # it counts val and test as one, aloud
             sets = keras.utils.image_dataset_from_directory(
                 part,
@@ -162,7 +162,7 @@ def stream(
                 image_size=image_size,
                 crop_to_aspect_ratio=True,
                 interpolation="area",  # antialiased when it shrinks, unlike the default
-                batch_size=None,
+                batch_size=None,  # pyright: ignore[reportArgumentType] - batched below
                 seed=seed,
                 verbose=False,
                 **options,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cnnlab.data import cifar10, folders, shapes10
-from cnnlab.sources import BrokenFileError, Limits, box
+from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, box
 
 CIFAR10_VAL_SIZE = 5_000
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
@@ -245,16 +245,19 @@ def _split(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndar
     return stays, taken
 
 
-def _cifar10(val_size: int | float | None, seed: int, **options: object) -> ImageSet:
-    arrays, source = cifar10.load(**options)
-    x, y = arrays.pop("x_train"), arrays.pop("y_train")
+def _cifar10(
+    val_size: int | float | None, seed: int, *, offline: bool, limits: Limits = DEFAULT_LIMITS
+) -> ImageSet:
+    arrays, source = cifar10.load(offline=offline, limits=limits)
+    x, y = arrays["x_train"], arrays["y_train"]
     train, val = _split(y, CIFAR10_VAL_SIZE if val_size is None else val_size, seed=seed)
     return ImageSet(
         x_train=x[train],
         y_train=y[train],
         x_val=x[val],
         y_val=y[val],
-        **arrays,
+        x_test=arrays["x_test"],
+        y_test=arrays["y_test"],
         classes=cifar10.CLASSES,
         name="CIFAR-10",
         source=source,
@@ -269,6 +272,7 @@ def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
         classes=tuple(shapes10.CLASSES),
         name="Shapes-10",
         source=f"drawn by cnnlab.data.shapes10, seed {seed}",
+        stands_in_for=None,
     )
 
 

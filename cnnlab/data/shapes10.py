@@ -200,7 +200,7 @@ def _place(uniform: Uniform, radius: Array) -> tuple[Array, Array]:
 
 def _colour(uniform: Uniform, lightness: Array, saturation: float) -> Array:
     """Draw any hue, its three channels averaging to the lightness."""
-    hue = uniform(0, 2 * np.pi) + np.float32([0, 2 * np.pi / 3, 4 * np.pi / 3])
+    hue = uniform(0, 2 * np.pi) + np.array([0, 2 * np.pi / 3, 4 * np.pi / 3], np.float32)
     return (lightness + uniform(0, saturation) * np.cos(hue))[:, 0]
 
 

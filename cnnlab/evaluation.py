@@ -19,6 +19,8 @@ import tensorflow as tf
 
 from cnnlab.layers import ends_in_softmax
 
+__all__ = ["Calibration", "ClassScore", "Report", "evaluate", "probabilities", "wilson_interval"]
+
 
 class ClassScore(NamedTuple):
     """How well one class is recognised; a score whose denominator is 0 is `nan`, not 0."""
@@ -188,7 +190,8 @@ class Report:
         some = np.where(count > 0, count, np.nan)
         error = float(np.abs(sums - hits).sum() / len(right))
         accuracy = hits / some
-        return Calibration(sums / some, accuracy, *wilson_interval(accuracy, some), count, error)
+        low, high = (np.asarray(end) for end in wilson_interval(accuracy, some))
+        return Calibration(sums / some, accuracy, low, high, count, error)
 
     def __repr__(self) -> str:
         return f"Report({self._headline()})"

@@ -14,13 +14,14 @@ import time
 import uuid
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import numpy as np
 from PIL import Image, ImageOps
+
+__all__ = ["read", "save", "to_uint8"]
 
 FITS = ("crop", "pad", "stretch")
 DOWNLOAD_BYTES = 50_000_000
@@ -179,7 +180,7 @@ def _check_range(array: np.ndarray) -> None:
 
 
 def _decode(
-    file: IO[bytes], source: str | Path, shape: tuple[int, int] | None, fit: str
+    file: io.BufferedIOBase, source: str | Path, shape: tuple[int, int] | None, fit: str
 ) -> np.ndarray:
     """Decode an open file; every failure becomes a ValueError that names the source."""
     try:

@@ -14,6 +14,17 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+__all__ = [
+    "compiled",
+    "ends_in_softmax",
+    "find",
+    "leaves",
+    "listening",
+    "names",
+    "nested",
+    "output_layer",
+]
+
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:
     """Yield a model, then the models nested in it, the outermost first."""

@@ -14,6 +14,8 @@ import keras
 from IPython import get_ipython
 from IPython.display import display
 
+__all__ = ["Run", "RunLog"]
+
 
 class Run(keras.callbacks.Callback):
     """One training run, filled in while `fit` goes on; in a notebook, a line that keeps up.

@@ -162,7 +162,7 @@ def stream(
                 image_size=image_size,
                 crop_to_aspect_ratio=True,
                 interpolation="area",  # antialiased when it shrinks, unlike the default
-                batch_size=None,  # pyright: ignore[reportArgumentType]
+                batch_size=None,  # pyright: ignore[reportArgumentType] - batched below
                 seed=seed,
                 verbose=False,
                 **options,

@@ -7,12 +7,11 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cnnlab.data import cifar10, folders, shapes10
-from cnnlab.sources import BrokenFileError, Limits, box
+from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, box
 
 CIFAR10_VAL_SIZE = 5_000
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
@@ -246,8 +245,10 @@ def _split(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndar
     return stays, taken
 
 
-def _cifar10(val_size: int | float | None, seed: int, **options: Any) -> ImageSet:
-    arrays, source = cifar10.load(**options)
+def _cifar10(
+    val_size: int | float | None, seed: int, *, offline: bool, limits: Limits = DEFAULT_LIMITS
+) -> ImageSet:
+    arrays, source = cifar10.load(offline=offline, limits=limits)
     x, y = arrays["x_train"], arrays["y_train"]
     train, val = _split(y, CIFAR10_VAL_SIZE if val_size is None else val_size, seed=seed)
     return ImageSet(
@@ -266,12 +267,12 @@ def _cifar10(val_size: int | float | None, seed: int, **options: Any) -> ImageSe
 def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
     total = 50_000
     n_val = CIFAR10_VAL_SIZE if val_size is None else _count(val_size, total, at_least=10)
-    arrays: dict[str, Any] = shapes10.make(total - n_val, n_val, 10_000, seed=seed)
     return ImageSet(
-        **arrays,
+        **shapes10.make(total - n_val, n_val, 10_000, seed=seed),
         classes=tuple(shapes10.CLASSES),
         name="Shapes-10",
         source=f"drawn by cnnlab.data.shapes10, seed {seed}",
+        stands_in_for=None,
     )
 
 
@@ -288,8 +289,7 @@ def _folder(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     folders.require_memory(len(paths), size, limit=memory_limit)
     pictures = folders.read(paths, size)  # all at once, so that all broken ones are named at once
-    arrays: dict[str, Any] = {}
-    start = 0
+    arrays, start = {}, 0
     for split, (_, labels) in files.items():
         arrays[f"x_{split}"] = pictures[start : start + len(labels)]
         arrays[f"y_{split}"] = labels

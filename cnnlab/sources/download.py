@@ -154,7 +154,7 @@ def _how_to_by_hand(
     lines = [f"{name} could not be downloaded ({why})."]
     lines += [f"- {url}: {error}" for url, error in errors.items()]
     lines += [f"By hand: download one of these files elsewhere and put it, as it is, into {label}:"]
-    lines += [f"- {r.name} ({r.size:,} bytes, {r.algorithm} {r.digest})" for r in remotes]
+    lines += [f"- {remote.description}" for remote in remotes]
     parts = [_part(folder, remote) for remote in remotes]
     if kept := [f"{part.name} ({size_of(part) / 1e6:.1f} MB)" for part in parts if size_of(part)]:
         lines += [f"What has arrived is kept and will be continued: {', '.join(kept)}."]

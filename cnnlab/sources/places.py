@@ -28,7 +28,7 @@ def search_places(kind: str) -> list[Place]:
 
 
 def home_place(kind: str) -> Place:
-    """Choose where to keep a download and what is unpacked: the first place that can be written to.
+    """Choose where to keep a download: `$CNNLAB_DATA`, else the first place that is writable.
 
     Args:
         kind: Which of Keras's folders, where no place of ours will do: "datasets" or "models".

@@ -33,6 +33,11 @@ class Remote:
     origins: tuple[str, ...]
     algorithm: str = "sha256"
 
+    @property
+    def description(self) -> str:
+        """Return name, size and digest, by which a reader can tell a copy."""
+        return f"{self.name} ({self.size:,} bytes, {self.algorithm} {self.digest})"
+
     def hash(self, path: Path) -> str:
         """Compute a file's digest by the same algorithm, in hexadecimal."""
         digest = hashlib.new(self.algorithm, usedforsecurity=False)

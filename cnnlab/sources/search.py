@@ -65,11 +65,10 @@ def find(
                     raise
                 logger.warning("Passed over: %s", error)
     if offline:
-        best = downloads[0]
         raise FileNotFoundError(
-            f"{title} can't be found on this disk, and no download was wanted. Get {best.name} "
-            f"from {best.origins[0]} ({best.size:,} bytes, {best.algorithm} {best.digest}) and put "
-            f"it, as it is, into {home.label}"
+            f"{title} can't be found on this disk, and no download was wanted. Get "
+            f"{downloads[0].description} from {downloads[0].origins[0]} and put it, as it is, into "
+            f"{home.label}"
         )
     path = fetch(downloads, home.folder, label=home.label, limits=limits)
     label = f"{home.label}{path.name}"

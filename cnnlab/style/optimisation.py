@@ -164,8 +164,6 @@ def stylize(
     )
     levels = problem.levels(size, _default_steps() if steps is None else steps, pyramid)
     expected = estimate(levels, plan, dtype, lbfgs=optimizer == "lbfgs")
-    log.info("%s × %s pixels: %s", levels[-1].height, levels[-1].width, expected)
-    jit_compile = _is_worth_compiling(expected, levels) if jit_compile is None else jit_compile
     start = problem.initial_pixels(init, levels[0], seed)
     recorder = Recorder(
         start, levels, expected, problem.to_picture, callback=callback, every=every, started=started
@@ -196,10 +194,16 @@ def _is_worth_compiling(expected: Estimate, levels: Sequence[Level]) -> bool:
 
 
 def _run(
-    descend: Callable[..., None], problem: StyleProblem, recorder: Recorder, jit_compile: bool
+    descend: Callable[..., None],
+    problem: StyleProblem,
+    recorder: Recorder,
+    jit_compile: bool | None,
 ) -> StyleResult:
     """Descend until all steps are taken or the run is stopped."""
-    stopped = False
+    last, stopped = recorder.levels[-1], False
+    log.info("%s × %s pixels: %s", last.height, last.width, recorder.estimate)
+    if jit_compile is None:
+        jit_compile = _is_worth_compiling(recorder.estimate, recorder.levels)
     try:
         descend(problem, recorder, jit_compile=jit_compile)
     except KeyboardInterrupt:

@@ -72,7 +72,7 @@ def test_places_are_searched_in_order(disk, wanted):
 
 def test_the_file_with_the_top_serves_for_either_and_the_small_one_only_without(disk):
     (disk / "named" / NOTOP).write_bytes(BODY)
-    with pytest.raises(FileNotFoundError, match=rf"VGG-16's .* on this disk.* Get {WITH_TOP} from"):
+    with pytest.raises(FileNotFoundError, match=rf"VGG-16's .* on this disk.* Get {WITH_TOP} "):
         weights.find("vgg16", "imagenet", include_top=True, offline=True)
     (disk / "named" / NOTOP).unlink()
     (disk / "named" / WITH_TOP).write_bytes(TOP_BODY)
@@ -242,7 +242,9 @@ def test_offline_and_half_a_gigabyte_nobody_asked_for_are_not_downloaded(disk, m
     publish(monkeypatch, url=origin.serve("/file", BODY))
     assert weights.find("vgg16", "auto", offline=True).stands_in_for == "ImageNet"
     assert weights.find("vgg16", "auto", include_top=True).stands_in_for == "ImageNet"
-    with pytest.raises(FileNotFoundError, match=rf"no download was wanted\. Get {NOTOP} from http"):
+    with pytest.raises(
+        FileNotFoundError, match=rf"no download was wanted\. Get {NOTOP} .* from http"
+    ):
         weights.find("vgg16", "imagenet", offline=True)
     assert origin.requests == []
 

@@ -36,11 +36,13 @@ def vgg16(
     """VGG-16 from pixels to block5_pool, or to the logits of the classes it was trained on.
 
     Args:
-        weights: "imagenet", "tinyimagenet", "auto" (ImageNet's, else Tiny ImageNet's, which is
-            announced), a file, None (random), or what `find_weights` returned.
+        weights: "imagenet", "shipped" (learnt from ImageNet's VGG-19), "auto" (ImageNet's, else
+            those that ship, which is announced), a file, None (random), or what `find_weights`
+            returned.
         input_shape: Height, width and 3; None for any side of at least 32 pixels.
-        include_top: Whether to end in float32 logits. ImageNet's 1,000 need 224 × 224, to which
-            pictures of another size are scaled; Tiny ImageNet's 200 take any size, best about 64.
+        include_top: Whether to end in float32 logits. ImageNet's need 224 × 224, to which pictures
+            of another size are scaled; those that ship know the same 1,000 classes and take any
+            size, best 128 to 224.
         offline: Whether to do without a download.
         limits: Time limits of a download, as for `find_weights`.
 
@@ -89,7 +91,7 @@ def class_names(weights: str | Weights, *, offline: bool = False) -> tuple[str, 
     """The names of the classes whose logits `vgg16(weights, include_top=True)` gives.
 
     Args:
-        weights: "imagenet", "tinyimagenet", or a model's `pretrained`.
+        weights: "imagenet", "shipped", or a model's `pretrained`.
         offline: Whether to do without a download (ImageNet's names: 35 kB).
 
     Raises:
@@ -97,14 +99,13 @@ def class_names(weights: str | Weights, *, offline: bool = False) -> tuple[str, 
         OSError: As for `vgg16`.
         ValueError: These weights know no classes.
     """
-    if weights == "tinyimagenet":
+    if weights == "shipped":
         weights = find("vgg16", weights)
     if isinstance(weights, Weights) and weights.path and weights.path.suffix == ".npz":
         return weight_files.class_names(weights.path)
     if weights != "imagenet" and not (isinstance(weights, Weights) and weights.path):
         raise ValueError(
-            'Expected "imagenet", "tinyimagenet" or weights from a file. '
-            f"Received: weights={weights!r}"
+            f'Expected "imagenet", "shipped" or weights from a file. Received: weights={weights!r}'
         )
     path, _ = official([IMAGENET_CLASSES], offline=offline)
     numbered = json.loads(path.read_text())  # {"0": ["n01440764", "tench"], …}
@@ -130,7 +131,7 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     x = network.preprocess(x)
     x = network.build(include_top=False, weights=None, input_tensor=x).output
     if include_top:
-        x = (_tiny_imagenet_top if ours else _imagenet_top)(x, found)
+        x = (_averaging_top if ours else _imagenet_top)(x, found)
     # Keras's own model would want its one input in a list, and warn of a bare tensor.
     model = keras.Model(inputs, x, name=found.network)
     if found.path:
@@ -141,7 +142,7 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     return model
 
 
-def _tiny_imagenet_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
+def _averaging_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
     x = layers.GlobalAveragePooling2D(name="average")(x)
     classes = len(weight_files.class_names(found.path))
     return layers.Dense(classes, dtype="float32", name="logits")(x)

@@ -1,7 +1,8 @@
 """Pretrained weights: find them on this disk or download them, make sure that they fit, load them.
 
 ImageNet's are those that Keras publishes (https://keras.io/api/applications/), under the names that
-Keras gives them. Tiny ImageNet's are this repository's own, `data/vgg16_tinyimagenet.npz`.
+Keras gives them. `data/vgg16_shipped.npz` is this repository's own VGG-16, which has learnt from
+ImageNet's VGG-19.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from cnnlab.weight_files import load
 
 logger = logging.getLogger(__name__)
 
-TINY_IMAGENET = "vgg16_tinyimagenet.npz"
+SHIPPED = "vgg16_shipped.npz"
+SHIPPED_NAME = "learnt from ImageNet's VGG-19"
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
 AUTO_LIMITS = Limits(total=10 * 60.0)
 
@@ -92,7 +94,7 @@ class Weights:
 
     Attributes:
         network: "vgg16", "vgg19" or "inception_v3".
-        name: "ImageNet", "Tiny ImageNet", a file's name, or "random".
+        name: "ImageNet", "learnt from ImageNet's VGG-19", a file's name, or "random".
         source: Where they come from, in words.
         path: The file; None for random ones.
         stands_in_for: The name of the weights that were wanted, where these are a substitute.
@@ -107,8 +109,11 @@ class Weights:
     @property
     def title(self) -> str:
         """The name for figures, which says so where these are substitutes."""
+        network = NETWORKS[self.network].title
+        if self.name != SHIPPED_NAME:
+            return f"{network} ({self.name})"
         substitute = f", standing in for {self.stands_in_for}" if self.stands_in_for else ""
-        return f"{NETWORKS[self.network].title} ({self.name}{substitute})"
+        return f"{network}, {self.name}{substitute}"
 
     def __repr__(self) -> str:
         lines = [f"Weights: {self.title}", f"source    {self.source}"]
@@ -124,8 +129,9 @@ class Weights:
         if not self.stands_in_for:
             return ""
         return notice.box(
-            f"Stand-in weights: {self.name}, not {self.stands_in_for}",
-            "The network has learnt from fewer and smaller pictures; “source” says why.",
+            f"Stand-in weights: {self.name}, not {self.stands_in_for}'s own VGG-16",
+            "The network has learnt to answer as VGG-19 does, from photographs without labels; "
+            "“source” says why it stands in.",
         )
 
 
@@ -144,11 +150,11 @@ def find(
 
     Args:
         network: "vgg16", "vgg19" or "inception_v3".
-        weights: "imagenet": from this disk, else downloaded. "tinyimagenet": VGG-16 as this
-            repository trained it. "auto": ImageNet's if they can be had; else, for VGG-16, Tiny
-            ImageNet's, which then say that they stand in. Anything else: a file with such weights,
-            `.h5` in Keras's layouts or packed `.npz`. None: random. What this function has
-            returned: that.
+        weights: "imagenet": from this disk, else downloaded. "shipped": this repository's
+            VGG-16, which has learnt from ImageNet's VGG-19. "auto": ImageNet's if they can be had;
+            else, for VGG-16, those that ship, which then say that they stand in. Anything else: a
+            file with such weights, `.h5` in Keras's layouts or packed `.npz`. None: random. What
+            this function has returned: that.
         include_top: Whether the layers that classify are wanted too (VGG-16 only). ImageNet's are
             553 MB and not downloaded for "auto".
         offline: Whether to do without a download.
@@ -177,13 +183,13 @@ def find(
         return Weights(network, "random", "drawn at random")
     if weights == "imagenet":
         return _imagenet(network, include_top, offline, limits or DEFAULT_LIMITS)
-    if weights == "tinyimagenet" and network == "vgg16":
-        return _tiny_imagenet()
+    if weights == "shipped" and network == "vgg16":
+        return _shipped()
     if weights == "auto":
         return _auto(network, include_top, offline, limits or AUTO_LIMITS)
     path = Path(weights).expanduser()
     if not path.is_file():
-        ours = '"tinyimagenet", ' if network == "vgg16" else ""
+        ours = '"shipped", ' if network == "vgg16" else ""
         raise ValueError(
             f'Expected "auto", "imagenet", {ours}None or a file of weights for {network}. '
             f"Received: weights={str(weights)!r}, which is no file"
@@ -198,8 +204,8 @@ def _auto(network: str, include_top: bool, offline: bool, limits: Limits) -> Wei
         if network != "vgg16":
             raise
         why = str(error).splitlines()[0]
-    logger.warning("VGG-16 with weights from Tiny ImageNet, not ImageNet: %s", why)
-    ours = _tiny_imagenet()
+    logger.warning("VGG-16 with the weights that ship, not ImageNet's own: %s", why)
+    ours = _shipped()
     source = f'{ours.source}, because: {why} weights="imagenet" says what to do by hand.'
     return replace(ours, source=source, stands_in_for="ImageNet")
 
@@ -212,12 +218,12 @@ def _imagenet(network: str, include_top: bool, offline: bool, limits: Limits) ->
     return Weights(network, "ImageNet", source, path)
 
 
-def _tiny_imagenet() -> Weights:
+def _shipped() -> Weights:
     for place in our_places():
-        if (path := place.folder / TINY_IMAGENET).is_file():
-            return Weights("vgg16", "Tiny ImageNet", f"{place.label}{TINY_IMAGENET}", path)
+        if (path := place.folder / SHIPPED).is_file():
+            return Weights("vgg16", SHIPPED_NAME, f"{place.label}{SHIPPED}", path)
     raise FileNotFoundError(
-        f"{TINY_IMAGENET} is not on this disk. It ships in the repository's data/: take it from "
+        f"{SHIPPED} is not on this disk. It ships in the repository's data/: take it from "
         "there, or make it with data/make_vgg16_weights.py, and put it into "
         f"{home_place('models').label}"
     )

@@ -1,6 +1,7 @@
 """cnnlab.weights: what is found where, what is refused, and what happens without a network."""
 
 import hashlib
+import html
 import inspect
 import sys
 import time
@@ -99,7 +100,7 @@ def test_a_broken_file_of_ours_is_named(disk, wanted, caplog):
         with pytest.raises(BrokenFileError, match=rf"^\$CNNLAB_DATA/{NOTOP} can't be read"):
             weights.find("vgg16", wanted)
     else:
-        (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+        (disk / "repository/data" / weights.SHIPPED).touch()
         found = weights.find("vgg16", wanted)
         assert f"because: $CNNLAB_DATA/{NOTOP} can't be read" in found.source
         assert found.stands_in_for == "ImageNet"
@@ -121,13 +122,13 @@ def test_another_network_under_the_official_name_is_refused_by_its_first_other_l
         weights.find("vgg16", "imagenet")
 
 
-def test_tiny_imagenet_is_found_or_said_how_to_make(disk):
+def test_what_ships_is_found_or_said_how_to_make(disk):
     with pytest.raises(FileNotFoundError, match=r"data/make_vgg16_weights\.py.*\$CNNLAB_DATA/"):
-        weights.find("vgg16", "tinyimagenet")
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
-    found = weights.find("vgg16", "tinyimagenet")
-    assert found.source == f"data/{weights.TINY_IMAGENET}"
-    assert found.title == "VGG-16 (Tiny ImageNet)"
+        weights.find("vgg16", "shipped")
+    (disk / "repository/data" / weights.SHIPPED).touch()
+    found = weights.find("vgg16", "shipped")
+    assert found.source == f"data/{weights.SHIPPED}"
+    assert found.title == "VGG-16, learnt from ImageNet's VGG-19"
 
 
 def test_a_file_of_ones_own_and_what_was_found_before_are_taken_as_they_are(disk):
@@ -143,8 +144,8 @@ def test_a_file_of_ones_own_and_what_was_found_before_are_taken_as_they_are(disk
     ("arguments", "message"),
     [
         (("vgg11",), r"one of vgg16, vgg19, inception_v3\. Received: network='vgg11'"),
-        (("vgg16", "imagnet"), r'"tinyimagenet", None or a file .*weights=\'imagnet\''),
-        (("vgg19", "tinyimagenet"), r"\"imagenet\", None or a file .* for vgg19\. Received"),
+        (("vgg16", "imagnet"), r'"shipped", None or a file .*weights=\'imagnet\''),
+        (("vgg19", "shipped"), r"\"imagenet\", None or a file .* for vgg19\. Received"),
         (("vgg19", weights.Weights("vgg16", "random", "")), r"of vgg19\. Received: .*VGG-16"),
     ],
 )
@@ -183,14 +184,14 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_auto_falls_back_on_a_bad_origin_and_imagenet_says_why(disk, monkeypatch, origin, fault):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     reply, reason = FAULTS[fault]
     publish(monkeypatch, url=origin.serve("/file", **reply))
     begin = time.monotonic()
     limits = replace(LIMITS, stall=0.3)
     found = weights.find("vgg16", "auto", limits=limits)
     assert time.monotonic() - begin < 10
-    assert found.path == disk / "repository/data" / weights.TINY_IMAGENET
+    assert found.path == disk / "repository/data" / weights.SHIPPED
     with pytest.raises(DownloadError) as caught:
         weights.find("vgg16", "imagenet", limits=limits)
     for fact in (reason, origin.url("/file"), NOTOP, hashlib.md5(BODY).hexdigest(), "$CNNLAB_DATA"):
@@ -204,7 +205,7 @@ def test_without_a_network_auto_gives_up_within_seconds(disk, monkeypatch):
         raise OSError("too late")
 
     monkeypatch.setattr("cnnlab.download._open", black_hole)
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     begin = time.monotonic()
     weights.find("vgg16", "auto", limits=replace(LIMITS, connect=0.3))
     assert time.monotonic() - begin < 2
@@ -213,19 +214,19 @@ def test_without_a_network_auto_gives_up_within_seconds(disk, monkeypatch):
 
 
 def test_the_stand_in_cannot_be_missed(disk, caplog):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     found = weights.find("vgg16", "auto", limits=LIMITS)
-    assert "VGG-16 with weights from Tiny ImageNet, not ImageNet" in caplog.text
-    assert found.title == "VGG-16 (Tiny ImageNet, standing in for ImageNet)"
+    assert "VGG-16 with the weights that ship, not ImageNet's own" in caplog.text
+    assert found.title == "VGG-16, learnt from ImageNet's VGG-19, standing in for ImageNet"
     assert "STAND-IN  these weights are not ImageNet's" in repr(found)
-    assert "Stand-in weights: Tiny ImageNet, not ImageNet" in found._repr_html_()
+    assert "VGG-19, not ImageNet's own VGG-16" in html.unescape(found._repr_html_())
     assert f"because: {NOTOP} could not be downloaded" in found.source
     assert str(disk) not in found.source
-    assert "Stand-in" not in weights.find("vgg16", "tinyimagenet")._repr_html_()
+    assert "Stand-in" not in weights.find("vgg16", "shipped")._repr_html_()
 
 
 def test_offline_and_half_a_gigabyte_nobody_asked_for_are_not_downloaded(disk, monkeypatch, origin):
-    (disk / "repository/data" / weights.TINY_IMAGENET).touch()
+    (disk / "repository/data" / weights.SHIPPED).touch()
     publish(monkeypatch, url=origin.serve("/file", BODY))
     assert weights.find("vgg16", "auto", offline=True).stands_in_for == "ImageNet"
     assert weights.find("vgg16", "auto", include_top=True).stands_in_for == "ImageNet"

@@ -34,12 +34,12 @@ THIRD = "03_neural_style_transfer"
 SMALL: dict[str, dict[str, object]] = {
     FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2},
     SECOND: {
-        "WEIGHTS": "tinyimagenet", "TRAIN_PICTURES": 320, "VAL_PICTURES": 50,
+        "WEIGHTS": "shipped", "TRAIN_PICTURES": 320, "VAL_PICTURES": 50,
         "TEST_PICTURES": 200, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "BATCH_SIZE": 16,
         "SHARE_STEPS": 2, "SHARES": [0.1, 1.0],
     },
     THIRD: {
-        "WEIGHTS": "tinyimagenet", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 8,
+        "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 8,
         "FACTORS": [0.1, 10], "LARGE_SIZE": 128, "NETWORK_STEPS": 10, "NETWORK_SIZE": 32,
     },
 }  # fmt: skip

@@ -1,28 +1,37 @@
-"""data/make_vgg16_weights.py: what it does to a network after training must not change it."""
+"""data/make_vgg16_weights.py: what a student learns from, and what doesn't change what it says."""
 
-import importlib.util
+import argparse
 import json
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from cnnlab import models
 from cnnlab.models import weight_files
 
-SCRIPT = Path(__file__).parent.parent / "data" / "make_vgg16_weights.py"
-CLASSES = 5
+DATA = Path(__file__).parent.parent / "data"
+sys.path.insert(0, str(DATA))
+import make_vgg16_weights as script  # noqa: E402
+from distilling import distillation, photographs  # noqa: E402
+
+OLD_NAMES = {"kernel": "W", "bias": "b"}
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("make_vgg16_weights", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(autouse=True)
+def one_precision():
+    """The script sets the precision of the device for all that follows."""
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def relative_error(found, expected):
+    return np.abs(found - expected).max() / np.abs(expected).max()
 
 
 @pytest.fixture(scope="module")
@@ -32,155 +41,257 @@ def pixels():
 
 
 @pytest.fixture(scope="module")
-def trained(script):
-    """A network whose batch normalizations have seen something: no statistic is at its start."""
+def known():
+    """A teacher with random convolutions, whose channels differ in size as VGG-19's do."""
     keras.utils.set_random_seed(0)
-    model = script.network(CLASSES, batchnorm=True, dtype="float32")
+    weights = distillation.take(models.backbone("vgg19", None))
     rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            width = layer.gamma.shape[0]
-            first = layer.name.startswith("block1_conv1")
-            gamma, beta = rng.uniform(0.2, 2, width), rng.standard_normal(width) * 0.3
-            mean = rng.standard_normal(width) * (60 if first else 0.5)
-            layer.set_weights([gamma, beta, mean, rng.uniform(1, 3, width) * (1e4 if first else 1)])
-    # One whose variance is as small as epsilon, as that of channels that hardly fire.
-    norm = model.get_layer("block3_conv2_norm")
-    norm.moving_variance.assign(norm.moving_variance * norm.epsilon)
-    norm.gamma.assign(norm.gamma * norm.epsilon**0.5)
-    return model
+    for name in distillation.TEACHER_CONVS:
+        width = len(weights[f"{name}/bias"])
+        weights[f"{name}/kernel"] *= rng.uniform(0.3, 3, width).astype("float32")
+        weights[f"{name}/bias"] = rng.uniform(-0.3, 0.3, width).astype("float32")
+    return weights
 
 
 @pytest.fixture(scope="module")
-def plain(script):
-    return script.network(CLASSES, batchnorm=False, dtype="float32")
+def teacher():
+    return models.backbone("vgg19", None)
 
 
-def relative_error(found, expected):
-    return np.abs(found - expected).max() / np.abs(expected).max()
+def write_official(path, weights, layers):
+    """The layout in which Keras publishes: layers and weights are listed as attributes."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for layer in layers:
+            group = file.create_group(layer)
+            kinds = [kind for kind in OLD_NAMES if f"{layer}/{kind}" in weights]
+            names = [f"{layer}_{OLD_NAMES[kind]}_1:0" for kind in kinds]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for kind, name in zip(kinds, names, strict=True):
+                group[name] = weights[f"{layer}/{kind}"]
 
 
-def test_the_folded_network_says_what_the_trained_one_says(script, trained, plain, pixels):
-    folded = script.put(script.fold(trained), plain)
-    expected = trained(pixels, training=False).numpy()
-    assert np.ptp(expected, axis=0).min() > 1e-3 * np.abs(expected).max()  # it does tell them apart
-    assert relative_error(folded(pixels), expected) < 1e-3
+LAYERS = [
+    "input_1",
+    *distillation.TEACHER_CONVS[:2],
+    "block1_pool",
+    *distillation.TEACHER_CONVS[2:],
+]
 
 
-def test_equal_channels_change_nothing_and_have_a_mean_square_of_1(script, trained, plain, pixels):
-    weights = script.fold(trained)
+# --- the teacher ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_teacher_is_read_from_the_official_layout_and_so_is_the_library_s(
+    known, tmp_path, pixels
+):
+    write_official(tmp_path / "vgg19.h5", known, LAYERS)
+    found = distillation.read_teacher(tmp_path / "vgg19.h5")
+    assert found.keys() == known.keys()
+    assert all(np.array_equal(found[name], known[name]) for name in known)
+    model = models.backbone("vgg19", tmp_path / "vgg19.h5")
+    expected = distillation.put(known, models.backbone("vgg19", None))(pixels)
+    np.testing.assert_array_equal(model(pixels), expected)
+
+
+def test_a_teacher_is_read_from_8_bits(known, tmp_path):
+    packed = {}
+    for name, array in known.items():
+        scale = (array.max() - array.min()) / 255
+        packed[name] = np.rint((array - array.min()) / scale).astype(np.uint8)
+        packed |= {f"{name}:scale": np.float32(scale), f"{name}:min": array.min()}
+    np.savez(tmp_path / "vgg19.npz", **packed)
+    found = distillation.read_teacher(tmp_path / "vgg19.npz")
+    assert found.keys() == known.keys()
+    for name, array in known.items():
+        assert np.abs(found[name] - array).max() < 0.51 * packed[f"{name}:scale"] + 1e-6
+
+
+@pytest.mark.parametrize("missing", ["block5_conv4/kernel", "block3_conv4/bias"])
+def test_what_is_not_vgg19_is_refused(known, tmp_path, missing):
+    layers = [name for name in distillation.TEACHER_CONVS if not missing.startswith(name)]
+    write_official(tmp_path / "vgg16.h5", known, layers)
+    with pytest.raises(ValueError, match=rf"VGG-19 with {missing}.* Received: no such array"):
+        distillation.read_teacher(tmp_path / "vgg16.h5")
+
+
+def test_equal_channels_have_a_mean_square_of_1_and_lead_back(known, teacher, pixels):
+    weights = dict(known)
     silent = 7  # a channel that never fires
+    weights["block2_conv1/kernel"] = weights["block2_conv1/kernel"].copy()
     weights["block2_conv1/kernel"][..., silent] = 0
+    weights["block2_conv1/bias"] = weights["block2_conv1/bias"].copy()
     weights["block2_conv1/bias"][silent] = -1
-    expected = script.put(weights, plain)(pixels).numpy()
-    before = script.mean_squares(plain, pixels)
-    scaled = script.equalize(weights, before)
-    assert relative_error(script.put(scaled, plain)(pixels), expected) < 1e-3
-    after = script.mean_squares(plain, pixels)
+    x = tf.constant(pixels, tf.float32)
+    expected = distillation.put(weights, teacher)(x).numpy()
+    before = distillation.mean_squares(teacher, [x[:3], x[3:]])
+    equal, sizes = distillation.equalize(weights, before)
+    found = distillation.put(equal, teacher)(x).numpy()
+    assert relative_error(found * sizes["block5_conv4"], expected) < 1e-3
+    after = distillation.mean_squares(teacher, [x])
     assert after["block2_conv1"][silent] == 0
-    for name in script.CONVS:
+    for name in distillation.TEACHER_CONVS:
         firing = np.sqrt(before[name]) > 0.05 * np.sqrt(before[name]).mean()
         assert firing.mean() > 0.5
         np.testing.assert_allclose(after[name][firing], 1, rtol=1e-3)
-        assert after[name].max() < 1.001
+    back = distillation.rescale(equal, sizes)
+    assert relative_error(distillation.put(back, teacher)(x).numpy(), expected) < 1e-3
 
 
-def test_what_is_packed_is_the_vgg16_of_keras(script, trained, plain, pixels, tmp_path):
-    weights = script.fold(trained)
-    weights = script.equalize(weights, script.mean_squares(script.put(weights, plain), pixels))
-    np.savez(tmp_path / "w.npz", **weight_files.quantize(weights), classes=np.array(list("abcde")))
-    found = models.vgg16(tmp_path / "w.npz", include_top=True)(pixels).numpy()
-    expected = trained(pixels, training=False).numpy()
-    assert relative_error(found, expected) < 0.06  # 8 bits, thirteen times
+# --- the lesson -----------------------------------------------------------------------------------
 
 
-# --- augmentation ---------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def lesson(known, teacher, pixels):
+    distillation.put(known, teacher)
+    squares = distillation.mean_squares(teacher, [tf.constant(pixels, tf.float32)])
+    equal, sizes = distillation.equalize(known, squares)
+    distillation.put(equal, teacher)
+    keras.utils.set_random_seed(1)
+    return distillation.Lesson(teacher, models.vgg16(None), sizes, squares)
 
 
-def test_only_training_is_augmented(script, pixels):
-    crop = script.RandomResizedCrop()
-    x = pixels.astype("float32")
-    np.testing.assert_array_equal(crop(x, training=False), x)
-    assert relative_error(crop(x, training=True), x) > 0.1
+def maps_of(model, names, pixels):
+    return keras.Model(model.input, [model.get_layer(name).output for name in names])(pixels)
 
 
-def test_the_whole_picture_is_kept_or_mirrored(script, pixels):
-    x = np.repeat(pixels[:1], 32, axis=0).astype("float32")
-    crop = script.RandomResizedCrop((1, 1), ratio=1.0)
-    found = crop(x, training=True).numpy()
-    same = np.array([np.allclose(a, b, atol=1e-2) for a, b in zip(found, x, strict=True)])
-    mirrored = np.array(
-        [np.allclose(a, b[:, ::-1], atol=1e-2) for a, b in zip(found, x, strict=True)]
-    )
-    assert (same ^ mirrored).all()
-    assert 5 < same.sum() < 27
+def test_what_is_left_over_is_counted_in_the_units_of_the_teacher(known, lesson, pixels):
+    teacher, student = distillation.put(known, models.backbone("vgg19", None)), lesson.network
+    targets = maps_of(teacher, list(distillation.TARGETS.values()), pixels)
+    found = maps_of(student, distillation.CONVS, pixels)
+    expected = []
+    for name, target, maps in zip(distillation.CONVS, targets, found, strict=True):
+        size = lesson.sizes[distillation.TARGETS[name]]
+        expected.append(np.square(maps * size - target).sum() / np.square(target).sum())
+    left = lesson.left_over([pixels[:4], pixels[4:]], 64, batch=3)
+    np.testing.assert_allclose(list(left["maps"].values()), expected, rtol=2e-3)
+    assert left["blocks"][4] == pytest.approx(sum(expected[-3:]), rel=2e-3)
 
 
-def test_the_middle_of_a_ramp_is_enlarged_about_its_centre(script, monkeypatch):
-    crop = script.RandomResizedCrop((0.64, 0.64))
-    middle = lambda n, low, high: np.full((1, 1), (low + high) / 2, "float32")  # noqa: E731
-    monkeypatch.setattr(crop, "_draw", middle)
-    place = np.arange(64, dtype="float32")
-    ramp = np.broadcast_to(place[None, :, None, None], (1, 64, 64, 3))
-    found = crop(ramp, training=True)[0, :, 20, 1]
-    np.testing.assert_allclose(found, 31.5 + 0.8 * (place - 31.5), atol=0.01)
+def test_a_student_that_is_fed_by_the_teacher_gets_no_gradient_from_later_blocks(lesson, pixels):
+    x = tf.constant(pixels, tf.float32)
+
+    def gradient(own):
+        with tf.GradientTape() as tape:
+            errors, _ = lesson.look(x, own)
+            last = tf.reduce_sum(errors[-3:])
+        return tape.gradient(last, lesson.network.get_layer("block4_conv1").kernel)
+
+    assert not gradient(0.0).numpy().any()
+    assert gradient(1.0).numpy().any()
 
 
-def test_parts_have_the_sizes_and_places_they_should(script):
-    rows, columns = np.meshgrid(np.arange(64.0), np.arange(64.0), indexing="ij")
-    x = np.stack([rows, columns, np.ones_like(rows)], axis=-1)[None].repeat(400, axis=0)
-    found = script.RandomResizedCrop((0.55, 1.0), seed=3)(x.astype("f"), training=True).numpy()
-    np.testing.assert_allclose(found[..., 2], 1, atol=1e-4)  # weights sum to 1: nothing is dimmed
-    # The slope of a ramp after enlarging is the share of the side that was kept.
-    height = (found[:, 40, 32, 0] - found[:, 24, 32, 0]) / 16
-    signed = (found[:, 32, 40, 1] - found[:, 32, 24, 1]) / 16  # below 0 in a mirrored picture
+@pytest.mark.slow
+@pytest.mark.parametrize(("optimizer", "peak"), [("adamw", 5e-4), ("muon", 0.02)])
+def test_a_few_steps_bring_the_student_nearer(lesson, pixels, optimizer, peak):
+    weights = lesson.network.get_weights()
+    arguments = argparse.Namespace(optimizer=optimizer, peak=peak, clip=1.0)
+    step = lesson.step(script.make_optimizer(arguments, lesson.variables), jit=False)
+    x = tf.constant(pixels, tf.float32)
+    errors = [step(x, 0.0).numpy().sum() for _ in range(6)]
+    lesson.network.set_weights(weights)
+    assert errors[-1] < 0.9 * errors[0]
+
+
+# --- photographs ----------------------------------------------------------------------------------
+
+
+def test_a_folder_gives_middle_squares_and_a_table_is_taken_as_it_is(tmp_path):
+    (tmp_path / "some/deeper").mkdir(parents=True)
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, 10:50] = 200
+    Image.fromarray(picture).save(tmp_path / "some/deeper/wide.png")
+    found = photographs.read(tmp_path, 20)
+    assert found.shape == (1, 20, 20, 3)
+    assert found.min() > 180
+    np.save(tmp_path / "table.npy", found)
+    np.testing.assert_array_equal(photographs.read(tmp_path / "table.npy", 160), found)
+    np.save(tmp_path / "wide.npy", picture[None])
+    with pytest.raises(ValueError, match=r"wide\.npy with uint8 \(1, 40, 60, 3\)"):
+        photographs.read(tmp_path / "wide.npy", 160)
+    with pytest.raises(ValueError, match="folder of pictures"):
+        photographs.read(tmp_path / "nowhere", 160)
+
+
+def test_what_is_held_out_is_never_drawn_and_a_step_always_draws_the_same(monkeypatch):
+    monkeypatch.setattr(photographs, "PART_BYTES", 40 * 8 * 8 * 3)
+    tables = [np.full((100, 8, 8, 3), 1, np.uint8), np.full((100, 8, 8, 3), 2, np.uint8)]
+    for table in tables:
+        table[90:] = 9
+    photos = photographs.Photographs(tables, held_out=10, seed=3)
+    assert [len(part) for part in photos.parts] == [30] * 6
+    assert all((table == 9).all() and len(table) == 10 for table in photos.held_out)
+    assert not any((part.numpy() == 9).any() for part in photos.parts)
+    batches = [photos.batch(step, 16) for step in (5, 5, 6)]
+    same, other = ([a.numpy() for a in batch[1:]] for batch in batches[1:])
+    assert all(np.array_equal(a, b) for a, b in zip(batches[0][1:], same, strict=True))
+    assert not np.array_equal(same[0], other[0])
+
+
+def test_views_have_the_sizes_and_places_they_should():
+    rows, columns = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
+    part = np.stack([4 * rows, 4 * columns, np.full_like(rows, 255)], axis=-1)[None]
+    part = tf.constant(part.astype(np.uint8))
+    views = photographs.random_views(part, tf.zeros(400, tf.int32), [0, 3], 96, smallest=0.55)
+    found = views.numpy() / 4
+    np.testing.assert_allclose(found[..., 2], 255 / 4, atol=1e-3)  # nothing is dimmed
+    # The slope of a ramp, in old pixels for a new one, is the share of the side that was kept.
+    height = (found[:, 60, 48, 0] - found[:, 36, 48, 0]) / 24 * 96 / 64
+    signed = (found[:, 48, 60, 1] - found[:, 48, 36, 1]) / 24 * 96 / 64  # below 0: mirrored
     area, ratio = height * np.abs(signed), height / np.abs(signed)
     assert 0.45 < area.min() < 0.58  # below 0.55 where a long side had to be cut to the picture's
-    assert 0.97 < area.max() < 1.001
-    assert 0.745 < ratio.min() < 0.8
-    assert 1.25 < ratio.max() < 1.34
+    assert 0.97 < area.max() < 1.01
+    assert 0.74 < ratio.min() < 0.8
+    assert 1.25 < ratio.max() < 1.35
     assert 0.4 < (signed < 0).mean() < 0.6
-    top, bottom = found[:, 0, 32, 0], found[:, -1, 32, 0]
+    top, bottom = found[:, 0, 48, 0], found[:, -1, 48, 0]
     assert top.min() >= 0
     assert bottom.max() <= 63
     assert top[height < 0.9].max() > 5  # not always from the edge
 
 
-def test_the_last_epochs_show_nearly_whole_pictures_without_a_new_trace(script):
-    crop = script.RandomResizedCrop((0.3, 1.0), ratio=1.0)
-    settle = script._Settle(crop, 20, smallest=1.0)
-    traces = []
+@pytest.mark.parametrize("side", [32, 64, 160])
+def test_whole_pictures_are_scaled_as_keras_does(pixels, side):
+    smooth = np.asarray(keras.layers.Resizing(64, 64, antialias=True)(pixels[:, ::4, ::4]))
+    found = photographs.whole_views(smooth.astype(np.uint8), side)
+    scale = keras.layers.Resizing(side, side, antialias=True)
+    np.testing.assert_allclose(found, scale(smooth.astype(np.uint8)), atol=0.6)
 
-    @tf.function
-    def augmented(x):
-        traces.append(1)
-        return crop(x, training=True)
 
-    x = np.random.default_rng(0).uniform(0, 255, (4, 64, 64, 3)).astype("float32")
-    for epoch in range(20):
-        settle.on_epoch_begin(epoch)
-        is_whole = np.allclose(np.sort(augmented(x), axis=2), np.sort(x, axis=2), atol=0.1)
-        assert is_whole == (epoch >= 18)
-    assert len(traces) == 1
+# --- the whole ------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_script_writes_a_file_that_loads(script, pixels, tmp_path, monkeypatch, capsys):
-    names = np.array(["ant", "bee", "cat"])
-    labels = np.arange(6, dtype=np.uint8) % 3
-    np.savez(
-        tmp_path / "tinyimagenet.npz",
-        **{"x_train": pixels, "y_train": labels, "x_val": pixels, "y_val": labels},
-        classes=names,
-    )
+def test_the_script_stops_goes_on_and_writes_a_file_that_loads(
+    known, pixels, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("CNNLAB_DATA", str(tmp_path))
+    write_official(tmp_path / "vgg19.h5", known, distillation.TEACHER_CONVS)
+    np.save(tmp_path / "table.npy", np.concatenate([pixels, pixels]))
     out = tmp_path / "w.npz"
-    arguments = f"script --data {tmp_path} --out {out} --epochs 1 --batch 3 --peak 0.001"
-    monkeypatch.setattr(sys, "argv", arguments.split())
+    command = (
+        f"script --teacher {tmp_path}/vgg19.h5 --photographs {tmp_path}/table.npy --out {out} "
+        "--batch 2 --side 32 --log-every 2 --held-out 2 --measured 4"
+    )
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--minutes", "60", "--stop-after", "0.1"])
     assert script.main() == 0
-    epoch, result = map(json.loads, capsys.readouterr().out.splitlines())
-    assert epoch["epoch"] == 1
-    assert set(result["top1"]) == {"trained", "folded", "packed"}
-    model = models.vgg16(out, include_top=True)
-    assert models.class_names(model.pretrained) == tuple(names)
-    once = np.mean(model.predict(pixels, verbose=0).argmax(axis=1) == labels)
-    assert round(float(once), 4) == result["top1"]["packed"][0]
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "unfinished" in lines[-1]
+    stopped = max(line.get("step", 0) for line in lines)
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--minutes", "0.01", "--resume"])
+    assert script.main() == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (resumed,) = (line for line in lines if "resumed" in line)
+    assert resumed["step"] == stopped > 0
+    assert lines[-1]["steps"] >= stopped
+    model = models.vgg16(out)
+    assert model.pretrained.path == out
+    with np.load(out) as file:
+        sizes = json.loads(str(file["sizes"]))
+        assert list(sizes) == distillation.CONVS
+        assert file["block5_conv3/kernel"].dtype == np.int8
+        weights = weight_files.dequantize(file)
+    np.testing.assert_array_equal(
+        model.get_layer("block3_conv3").kernel, weights["block3_conv3/kernel"]
+    )

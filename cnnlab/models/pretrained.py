@@ -35,12 +35,13 @@ def vgg16(
 
     Args:
         weights: "imagenet": Keras's, from this disk, else downloaded. "shipped": this repository's
-            own, from Tiny ImageNet. "auto": ImageNet's, else the shipped ones, which is announced.
-            A file: `.h5` in Keras's layouts or `.npz` as shipped. None: random. Another model's
-            `pretrained`: the same again.
+            own, learnt from ImageNet's VGG-19. "auto": ImageNet's, else the shipped ones, which is
+            announced. A file: `.h5` in Keras's layouts or `.npz` as shipped. None: random. Another
+            model's `pretrained`: the same again.
         input_shape: Height, width and 3; None for any side of at least 32 pixels.
-        include_top: Whether to end in float32 logits. ImageNet's 1,000 need 224 × 224, to which
-            pictures of another size are scaled; the shipped ones' 200 take any size, best about 64.
+        include_top: Whether to end in float32 logits of ImageNet's 1,000 classes. ImageNet's own
+            need 224 × 224, to which pictures of another size are scaled; the shipped ones take any
+            size, best 128 to 224.
         offline: Whether to do without a download.
 
     Returns:

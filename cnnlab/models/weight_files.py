@@ -1,9 +1,9 @@
 """Files of weights: read them layer by layer, see that they fit a network, set its weights.
 
-An `.npz` of this library keeps the kernels of convolutions in 8 bits, a quarter of the bytes, at an
-error that accuracy can't see. Each output channel of a kernel has a scale of its own, and so has
-each input channel: one whose weights are small, because its input is large, keeps its detail. A
-network computes with float32 again, as `dequantize` multiplies before anything else happens.
+An `.npz` of this library keeps kernels in 8 bits, a quarter of the bytes, at an error that accuracy
+can't see. Each output channel of a kernel has a scale of its own, and so has each input channel:
+one whose weights are small, because its input is large, keeps its detail. A network computes with
+float32 again, as `dequantize` multiplies before anything else happens.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def quantize_kernel(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     gains nothing here: on 4,608 normally distributed weights it saves a thousandth of the error.
 
     Args:
-        kernel: float (height, width, inputs, outputs), as Keras keeps it.
+        kernel: float (height, width, inputs, outputs) or (inputs, outputs), as Keras keeps it.
 
     Returns:
         The codes, int8 as the kernel; the outputs' scales, float32 (outputs,); the inputs' scales,
@@ -126,10 +126,11 @@ def quantize_kernel(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     """
     if not np.isfinite(kernel).all():
         raise ValueError("Expected finite weights. Received: a kernel with NaN or infinity")
-    inputs = np.sqrt(np.square(kernel).mean(axis=(0, 1, 3)))[:, None]
+    places = tuple(range(kernel.ndim - 2))  # of a window; a dense layer has none
+    inputs = np.sqrt(np.square(kernel).mean(axis=(*places, -1)))[:, None]
     inputs[inputs == 0] = 1  # a channel of zeros: any scale will do
     even = kernel / inputs
-    outputs = np.abs(even).max(axis=(0, 1, 2)) / LEVELS
+    outputs = np.abs(even).max(axis=(*places, -2)) / LEVELS
     outputs[outputs == 0] = 1
     codes = np.rint(even / outputs).astype(np.int8)
     return codes, outputs.astype(np.float32), inputs.astype(np.float32)
@@ -139,16 +140,16 @@ def quantize(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Turn a network's weights into the arrays to write with `np.savez_compressed`.
 
     Args:
-        weights: By names such as "block1_conv1/kernel". Kernels of convolutions (four dimensions)
-            are rounded to 8 bits; all others stay as they are, in float32.
+        weights: By names such as "block1_conv1/kernel". Kernels, which have two dimensions or
+            more, are rounded to 8 bits; all others stay as they are, in float32.
 
     Returns:
-        int8 arrays under the convolutions' names with their scales under "<name>/outputs" and
+        int8 arrays under the kernels' names with their scales under "<name>/outputs" and
         "<name>/inputs", all others under their own names.
     """
     arrays = {}
     for name, array in weights.items():
-        if array.ndim == 4:
+        if array.ndim > 1:
             arrays[name], arrays[f"{name}/outputs"], arrays[f"{name}/inputs"] = quantize_kernel(
                 array
             )

@@ -1,7 +1,7 @@
 """Pretrained weights: find them on this disk or download them, make sure that they fit.
 
 ImageNet's are those that Keras publishes (https://keras.io/api/applications/), under the names that
-Keras gives them. Those that ship, trained on Tiny ImageNet, are this repository's own.
+Keras gives them. Those that ship are this repository's own, learnt from ImageNet's VGG-19.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, Remote
 
 logger = logging.getLogger(__name__)
 
-SHIPPED = "vgg16_tinyimagenet.npz"
+SHIPPED = "vgg16_shipped.npz"
+SHIPPED_NAME = "learnt from ImageNet's VGG-19"
 # "auto" has something else to offer, so it doesn't wait for hours on a slow line.
 AUTO_LIMITS = Limits(total=10 * 60.0)
 
@@ -90,7 +91,7 @@ class Weights:
 
     Attributes:
         network: "vgg16", "vgg19" or "inception_v3".
-        name: "ImageNet", "Tiny ImageNet", a file's name, or "random".
+        name: "ImageNet", "learnt from ImageNet's VGG-19", a file's name, or "random".
         source: Where they come from, in words.
         path: The file; None for random ones.
         stands_in_for: The name of the weights that were wanted, where these are a substitute.
@@ -105,8 +106,11 @@ class Weights:
     @property
     def title(self) -> str:
         """Return the name for figures, which says so where these are substitutes."""
+        network = NETWORKS[self.network].title
+        if self.name != SHIPPED_NAME:
+            return f"{network} ({self.name})"
         substitute = f", standing in for {self.stands_in_for}" if self.stands_in_for else ""
-        return f"{NETWORKS[self.network].title} ({self.name}{substitute})"
+        return f"{network}, {self.name}{substitute}"
 
     def __repr__(self) -> str:
         lines = [f"Weights: {self.title}", f"source    {self.source}"]
@@ -122,8 +126,9 @@ class Weights:
         if not self.stands_in_for:
             return ""
         return sources.box(
-            f"Stand-in weights: {self.name}, not {self.stands_in_for}",
-            "The network has learnt from fewer and smaller pictures; “source” says why.",
+            f"Stand-in weights: {self.name}, not {self.stands_in_for}'s own VGG-16",
+            "The network has learnt to answer as VGG-19 does, from photographs without labels; "
+            "“source” says why it stands in.",
         )
 
 
@@ -141,11 +146,11 @@ def find(
 
     Args:
         network: "vgg16", "vgg19" or "inception_v3".
-        weights: "imagenet": from this disk, else downloaded. "shipped": VGG-16 as this repository
-            trained it, on Tiny ImageNet. "auto": ImageNet's if they can be had, in ten minutes at
-            most; else, for VGG-16, the shipped ones, which then say that they stand in. Anything
-            else: a file with such weights, `.h5` in Keras's layouts or `.npz` as shipped. None:
-            random. A model's `pretrained`: the same again.
+        weights: "imagenet": from this disk, else downloaded. "shipped": this repository's own
+            VGG-16, learnt from ImageNet's VGG-19. "auto": ImageNet's if they can be had, in ten
+            minutes at most; else, for VGG-16, the shipped ones, which then say that they stand in.
+            Anything else: a file with such weights, `.h5` in Keras's layouts or `.npz` as shipped.
+            None: random. A model's `pretrained`: the same again.
         include_top: Whether the layers that classify are wanted too (VGG-16 only). ImageNet's are
             553 MB and not downloaded for "auto".
         offline: Whether to do without a download.
@@ -197,7 +202,7 @@ def _auto(network: str, include_top: bool, offline: bool) -> Weights:
             raise
         why = str(error).splitlines()[0]
     shipped = _shipped()
-    logger.warning("VGG-16 with weights from %s, not ImageNet: %s", shipped.name, why)
+    logger.warning("VGG-16 with the weights that ship, not ImageNet's own: %s", why)
     source = f'{shipped.source}, because: {why} weights="imagenet" says what to do by hand.'
     return replace(shipped, source=source, stands_in_for="ImageNet")
 
@@ -212,7 +217,7 @@ def _imagenet(network: str, include_top: bool, offline: bool, limits: Limits) ->
 
 def _shipped() -> Weights:
     path = sources.shipped(SHIPPED)
-    return Weights("vgg16", "Tiny ImageNet", f"{path.parent.name}/{path.name}", path)
+    return Weights("vgg16", SHIPPED_NAME, f"{path.parent.name}/{path.name}", path)
 
 
 def find_published(

@@ -1,6 +1,7 @@
 """What is found where, what is refused, and what happens without a network."""
 
 import hashlib
+import html
 import inspect
 import sys
 import time
@@ -135,7 +136,7 @@ def test_what_ships_is_found_or_said_where_it_should_be(disk, caplog):
     (disk / "repository/data" / weights.SHIPPED).touch()
     found = weights.find("vgg16", "shipped")
     assert found.source == f"data/{weights.SHIPPED}"
-    assert found.title == "VGG-16 (Tiny ImageNet)"
+    assert found.title == "VGG-16, learnt from ImageNet's VGG-19"
 
 
 def test_a_file_of_ones_own_and_what_was_found_before_are_taken_as_they_are(disk):
@@ -228,10 +229,10 @@ def test_nobody_waits_for_long_to_know_that_there_is_no_network():
 def test_the_stand_in_cannot_be_missed(disk, caplog):
     (disk / "repository/data" / weights.SHIPPED).touch()
     found = weights.find("vgg16", "auto")
-    assert "VGG-16 with weights from Tiny ImageNet, not ImageNet" in caplog.text
-    assert found.title == "VGG-16 (Tiny ImageNet, standing in for ImageNet)"
+    assert "VGG-16 with the weights that ship, not ImageNet's own" in caplog.text
+    assert found.title == "VGG-16, learnt from ImageNet's VGG-19, standing in for ImageNet"
     assert "STAND-IN  these weights are not ImageNet's" in repr(found)
-    assert "Stand-in weights: Tiny ImageNet, not ImageNet" in found._repr_html_()
+    assert "VGG-19, not ImageNet's own VGG-16" in html.unescape(found._repr_html_())
     assert f"because: {NOTOP} could not be downloaded" in found.source
     assert str(disk) not in found.source
     assert "Stand-in" not in weights.find("vgg16", "shipped")._repr_html_()

@@ -117,4 +117,4 @@ def test_a_clone_keeps_it_in_the_repository(package):
 
 def test_this_copy_has_its_pictures_and_weights():
     assert shipped("pictures/lake.jpg").is_file()
-    assert shipped("vgg16_tinyimagenet.npz").is_file()
+    assert shipped("vgg16_shipped.npz").is_file()

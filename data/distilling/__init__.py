@@ -1,0 +1,1 @@
+"""How a VGG-16 learns from VGG-19: photographs, the two networks side by side, a last layer."""

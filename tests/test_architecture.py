@@ -120,10 +120,11 @@ def rooms_used(source: Source) -> Iterator[tuple[Import, str, tuple[str, ...]]]:
 
 def exports(entry: Source) -> dict[str, int]:
     """Read `__all__`: each name and its line."""
+    listed = {}
     for node in entry.tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return {item.value: item.lineno for item in node.value.elts}
-    return {}
+            listed = {item.value: item.lineno for item in node.value.elts}
+    return listed
 
 
 def definitions(source: Source) -> set[str]:

@@ -1,7 +1,6 @@
 """How good is a model? Its class probabilities, and a `Report` that counts what it got right.
 
-Notebook 1 teaches it in section 4, "The verdict": test accuracy and its interval, confusion,
-confident mistakes, calibration.
+Taught in notebook 1, section 4, "The verdict".
 """
 
 from __future__ import annotations
@@ -56,8 +55,7 @@ class Calibration(NamedTuple):
 class Report:
     """What a model said about n pictures of known class, and every score that follows from it.
 
-    `evaluate` makes one from a model; probabilities from anywhere else (an average over mirrored
-    views, an ensemble) can be given directly.
+    `evaluate` makes one from a model; probabilities from anywhere else can be given directly.
 
     Attributes:
         probabilities: float (n, k), every row sums to 1.
@@ -297,8 +295,8 @@ def wilson_interval(
 ) -> tuple[float | np.ndarray, float | np.ndarray]:
     """Compute the 95 % Wilson score interval of a share of n independent trials.
 
-    Unlike the textbook's share ± 1.96·√(share·(1-share)/n) it is no single point at a share of 0 or
-    1, and stays in 0…1; its middle is a little nearer to ½ than the share.
+    Unlike the textbook's share ± 1.96·√(share·(1-share)/n) it is no single point at 0 or 1, and
+    stays in 0…1; its middle is a little nearer to ½ than the share.
     Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
 
     Args:
@@ -308,7 +306,7 @@ def wilson_interval(
     Returns:
         Its lower and its upper end.
     """
-    z = 1.959964  # 95 % of a normal distribution lie within so many standard deviations
+    z = 1.959964  # standard deviations around the mean that hold 95 %
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     return middle - half, middle + half

@@ -119,7 +119,7 @@ def rooms_used(source: Source) -> Iterator[tuple[Import, str, tuple[str, ...]]]:
 
 
 def exports(entry: Source) -> dict[str, int]:
-    """Read `__all__`: each name and its line."""
+    """Read `__all__`, the last one: each name and its line."""
     listed = {}
     for node in entry.tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":

@@ -14,6 +14,7 @@ import time
 import uuid
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -180,7 +181,7 @@ def _check_range(array: np.ndarray) -> None:
 
 
 def _decode(
-    file: io.BufferedIOBase, source: str | Path, shape: tuple[int, int] | None, fit: str
+    file: IO[bytes], source: str | Path, shape: tuple[int, int] | None, fit: str
 ) -> np.ndarray:
     """Decode an open file; every failure becomes a ValueError that names the source."""
     try:

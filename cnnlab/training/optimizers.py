@@ -29,7 +29,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.steps, self.warmup = peak, steps, warmup
 
     def __call__(self, step):
-        """The learning rate of batch number `step` (from 0), float32."""
+        """Compute the learning rate of batch number `step` (from 0), float32."""
         done = (ops.cast(step, "float32") + 0.5) / self.steps  # the middle of the step: never 0
         climb = done / max(self.warmup, 1e-9)
         fall = (1 - done) / (1 - self.warmup)
@@ -103,7 +103,7 @@ class Muon(keras.optimizers.Optimizer):
 
 
 def orthogonalize(matrix, *, steps: int = 3):
-    """Pushes all singular values of a float matrix towards 1, by Newton-Schulz iterations.
+    """Push all singular values of a float matrix towards 1, by Newton-Schulz iterations.
 
     The quintic's coefficients are chosen for the steepest start: after 3 to 5 steps the values lie
     around 1, in about 0.7…1.2, which serves as well as exactness.

@@ -193,7 +193,8 @@ def train_painter(
         blocks: As for `painter_network`.
         precision: Dtype policy of both networks; None takes what suits the device.
         jit_compile: Whether to compile with XLA; None does where it suits the device.
-        seed: Of the initial weights and the order of the pictures.
+        seed: Of the initial weights and the order of pictures, by `keras.utils.set_random_seed`,
+            which also sets the state of Python's and NumPy's global generators.
         report_every: Steps in what Keras calls an epoch: one value of the history, one call of the
             callbacks' `on_epoch_end`. `callback.model.painter` is the painter so far.
         callbacks: Keras's.

@@ -45,8 +45,8 @@ def start_tensorflow() -> None:
     memory is then taken as it is needed, so that several notebooks can be open at once.
 
     What TensorFlow's C++ side prints while it starts is left out, whatever the log level: in a
-    notebook it would stand under the first cell as an error. Afterwards, its errors are shown, its
-    warnings are not. Python's own errors and warnings are not affected.
+    notebook it would stand under the first cell as an error. Afterwards only what ends the process
+    is printed there. Python's own errors and warnings are not affected.
 
     Warns:
         UserWarning: TensorFlow was imported before, so that its switches stay as they were.
@@ -72,7 +72,10 @@ def _set_switches() -> None:
     # TensorFlow leaves its faster CPU kernels off on processors without AVX-512 (a third of the
     # speed).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors
+    # Only what ends the process. At 2, TensorFlow 2.21 reports an optimisation that it gives up as an
+    # error ("remapper failed"), in red under a cell in which nothing is wrong; real errors, running
+    # out of memory too, are Python exceptions anyway.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = os.environ.get("XLA_FLAGS", "")
     if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _knows_no_trials():
         os.environ["XLA_FLAGS"] = f"{flags} {_NO_TRIALS}".strip()

@@ -116,7 +116,7 @@ print([os.environ.get(switch) for switch in {SWITCHES}])
 
 
 def test_switches_leave_errors_visible_and_what_is_set_already_as_it_is(no_switches, monkeypatch):
-    assert switches(gpu=False) == ["1", "2", None]
+    assert switches(gpu=False) == ["1", "3", None]
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     assert switches(gpu=False) == ["0", "0", None]

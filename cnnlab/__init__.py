@@ -72,9 +72,9 @@ def _set_switches() -> None:
     # TensorFlow leaves its faster CPU kernels off on processors without AVX-512 (a third of the
     # speed).
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Only what ends the process. At 2, TensorFlow 2.21 reports an optimisation that it gives up as an
-    # error ("remapper failed"), in red under a cell in which nothing is wrong; real errors, running
-    # out of memory too, are Python exceptions anyway.
+    # Only what ends the process. At 2, TensorFlow 2.21 reports an optimisation that it gives up
+    # ("remapper failed") as an error, in red under a cell in which nothing is wrong; real errors,
+    # running out of memory too, are Python exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = os.environ.get("XLA_FLAGS", "")
     if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _knows_no_trials():

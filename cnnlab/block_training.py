@@ -1,11 +1,10 @@
 """Many training steps inside one compiled call, under Keras's own `compile` and `fit`.
 
-A small network's step takes a GPU a millisecond or two; starting it from Python takes as long
-again. So one "batch" of `fit` is here a block of whole batches, and `train_step` loops over them on
-the device. What is looked at, and how, is drawn beforehand: a *visit* is a row of the picture table
-with a mirror bit, a shift and the place of a cutout, six integers. All chance of an epoch comes from
-its seed and its number alone, so the same seed shows the same pictures the same way on any device,
-however many steps a call has.
+A small network's step on a GPU is over before Python has started the next. So one "batch" of `fit`
+is here a block of whole batches, and `train_step` loops over them on the device. What is looked at,
+and how, is drawn beforehand: a *visit* is a row of the picture table with a mirror bit, a shift and
+the place of a cutout, six integers. All chance of an epoch comes from its seed and its number, so
+the same seed shows the same pictures the same way on any device, however many steps a call has.
 """
 
 from __future__ import annotations
@@ -292,6 +291,8 @@ class BlockTrainer(keras.Model):
         else:
             unroll = self.unroll or count
             unroll = unroll if count % unroll == 0 else 1
+            if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+                unroll = count  # devices meet at every step, which they can't inside a loop
         if isinstance(count, int) and unroll == count:
             for i in range(count):
                 step(i)

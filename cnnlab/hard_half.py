@@ -17,7 +17,7 @@ __all__ = ["HardHalf"]
 class HardHalf(keras.layers.Layer):
     """Chooses the visits of a batch that a small network finds hardest, and trains it on them.
 
-    `BlockTrainer(…, choose=hard_half.choose)` trains on what it chooses. The proxy sees each picture
+    `BlockTrainer(…, choose=hard_half.choose)` trains on what it chooses. The proxy sees a picture
     exactly as the large network will, and learns from every fourth choice of its own: that is
     enough to know what is hard, and saves most of its way back.
 

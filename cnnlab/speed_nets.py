@@ -7,7 +7,7 @@ K. Jordan 2024 (https://arxiv.org/abs/2404.00498), who give the reasons at lengt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -19,7 +19,6 @@ __all__ = [
     "SmoothCrossentropy",
     "Whitening",
     "WindowMax",
-    "careful_predictor",
     "draw_weights",
     "speed_net",
 ]
@@ -235,8 +234,8 @@ class CheapNormalization(layers.Layer):
 class WindowMax(layers.Layer):
     """Max pooling over windows that do not overlap, as maxima of slices.
 
-    The same as `MaxPooling2D`, where windows that are not whole are dropped. XLA has a slow way back
-    through pooling in general; maxima of slices are simple arithmetic both ways.
+    The same as `MaxPooling2D`, where windows that are not whole are dropped. Maxima of slices are
+    simple arithmetic both ways, which XLA can join to what stands before and behind.
 
     Args:
         size: Side of the window in pixels.
@@ -289,63 +288,3 @@ class SmoothCrossentropy(keras.losses.Loss):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "smoothing": self.smoothing}
-
-
-def careful_predictor(
-    model: keras.Model, *, batch_size: int = 2000, unsure: float = 0.25, jit_compile: bool = True
-) -> Callable:
-    """A compiled function from pictures to logits that looks again where it isn't sure.
-
-    Every picture is seen once; those whose best class has the least probability are seen six times
-    instead, also mirrored and shifted by a pixel up left and down right. What is sure seldom
-    changes, so this gives nearly all that six views of everything give for a third of the work.
-
-    Args:
-        model: Takes pictures (n, height, width, 3), returns logits (n, classes).
-        batch_size: Pictures at once.
-        unsure: Share of the pictures that are seen again, 0…1.
-        jit_compile: Whether to compile with XLA.
-
-    Source: https://github.com/hiverge/cifar10-speedrun; the six views are those of
-    https://github.com/KellerJordan/cifar10-airbench.
-    """
-
-    def look(pictures):
-        return model(tf.cast(pictures, model.compute_dtype), training=False)
-
-    def look_six_times(pictures):
-        pixels = tf.cast(pictures, model.compute_dtype)
-        height, width = pixels.shape[1:3]
-        padded = tf.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="REFLECT")
-        views = tf.concat([pixels, padded[:, :height, :width], padded[:, 2:, 2:]], axis=0)
-        logits = look(tf.concat([views, tf.reverse(views, (2,))], axis=0))
-        straight, up, down, *mirrored = tf.split(logits, 6)
-        middle, shifted = straight + mirrored[0], up + down + mirrored[1] + mirrored[2]
-        return middle / 4 + shifted / 8
-
-    @tf.function(jit_compile=jit_compile)
-    def predict(pictures):
-        logits = _in_batches(look, pictures, tf.range(len(pictures)), batch_size)
-        count = int(unsure * len(pictures))
-        if not count:
-            return logits
-        sure = tf.reduce_max(tf.nn.softmax(logits), axis=1)
-        rows = tf.math.top_k(-sure, count).indices
-        again = _in_batches(look_six_times, pictures, rows, max(batch_size // 4, 1))
-        return tf.tensor_scatter_nd_update(logits, rows[:, None], again)
-
-    return predict
-
-
-def _in_batches(look: Callable, pictures, rows, batch_size: int):
-    """`look` at some rows of the pictures, batch after batch; the last is filled up by repeats."""
-    count = rows.shape[0]
-    batch_size = min(batch_size, count)
-    batches = -(-count // batch_size)
-    places = np.arange(batches * batch_size, dtype=np.int32) % count
-    blocks = tf.reshape(tf.gather(rows, places), (batches, batch_size))
-    spec = tf.TensorSpec((batch_size, None), tf.float32)
-    found = tf.map_fn(
-        lambda block: look(tf.gather(pictures, block)), blocks, fn_output_signature=spec
-    )
-    return tf.reshape(found, (batches * batch_size, found.shape[-1]))[:count]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab import speed_nets
+from cnnlab import second_look, speed_nets
 from cnnlab.block_training import BlockTrainer, LookUp, Visits
 from cnnlab.hard_half import HardHalf
 from cnnlab.speed_optimizers import BatchedMuon, Lookahead, RankedSGD, orthogonalize_all
@@ -135,7 +135,7 @@ def test_predictor_sees_the_unsure_six_times_and_the_others_once():
     model.get_layer("whiten").fit_to(PICTURES)
     once = model.predict(PICTURES, verbose=0)
     six = six_views(model).predict(PICTURES, verbose=0)
-    found = speed_nets.careful_predictor(model, batch_size=20, unsure=0.25, jit_compile=False)(
+    found = second_look.careful_predictor(model, batch_size=20, unsure=0.25, jit_compile=False)(
         tf.constant(PICTURES)
     ).numpy()
     sure = np.asarray(tf.nn.softmax(once)).max(axis=1)

@@ -29,6 +29,38 @@ model.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0)
 np.savez(sys.argv[1], *model.get_weights(), replicas=chosen.num_replicas_in_sync)
 """
 
+MIRRORED = """
+import sys
+from cnnlab import strategies
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras
+import numpy as np
+from cnnlab.block_training import BlockTrainer, LookUp, Visits
+from cnnlab.speed_nets import SmoothCrossentropy
+from cnnlab.speed_optimizers import RankedSGD
+pictures = np.random.default_rng(0).integers(0, 256, (24, 4, 4, 3), dtype=np.uint8)
+found = {}
+for replicas in (1, 2):
+    several = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = several if replicas == 2 else tf.distribute.get_strategy()
+    with strategy.scope():
+        inputs = keras.Input((4, 4, 3))
+        x = keras.layers.Rescaling(1 / 255)(inputs)
+        x = keras.layers.Conv2D(3, 3, kernel_initializer=keras.initializers.GlorotNormal(1))(x)
+        x = keras.layers.Flatten()(x)
+        dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotNormal(2))
+        model = keras.Model(inputs, dense(x))
+        trainer = BlockTrainer(model, LookUp(pictures, shared=True))
+        trainer.compile(RankedSGD(0.1), SmoothCrossentropy(0.1), jit_compile=False)
+    visits = Visits(np.arange(24), np.arange(24) % 3, 8, flip=True, crop=1, replicas=replicas)
+    trainer.fit(visits.blocks(2), epochs=2, steps_per_epoch=1, shuffle=False, verbose=0)
+    for i, w in enumerate(model.get_weights()):
+        found[f"{replicas}_{i}"] = w
+np.savez(sys.argv[1], **found)
+"""
+
 
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
@@ -40,13 +72,13 @@ def free_ports(count):
     return ports
 
 
-def train(folder, config=None):
+def train(folder, config=None, work=WORKER):
     environment = os.environ | {"PYTHONPATH": str(Path(strategies.__file__).parents[1])}
     environment.pop("TF_CONFIG", None)
     if config is not None:
         environment["TF_CONFIG"] = json.dumps(config)
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(folder)],
+        [sys.executable, "-c", work, str(folder)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -82,6 +114,14 @@ def test_two_workers_learn_what_one_process_learns(tmp_path):
         assert together["replicas"] == 2
         for name in ("arr_0", "arr_1"):
             np.testing.assert_allclose(together[name], alone[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_blocks_shared_by_two_devices_teach_what_they_teach_one(tmp_path):
+    finished(train(tmp_path / "both.npz", work=MIRRORED))
+    both = np.load(tmp_path / "both.npz")
+    for i in range(4):
+        np.testing.assert_allclose(both[f"2_{i}"], both[f"1_{i}"], rtol=1e-3, atol=1e-5)
 
 
 def test_without_several_devices_it_is_the_ordinary_strategy(monkeypatch):

@@ -4,7 +4,8 @@ python tests/benchmarks/cifar10.py --target 94 [--runs 10]     one JSON line; ne
     --held-out       train on 45,000, predict the 5,000 of validation: to choose settings
     --set NAME=VALUE ...    other settings than the recipe's, such as epochs=9 widths=64/256/256
     --sweep FILE     one variant a line, settings as for --set, one JSON line each
-    --epoch-times    seconds of an epoch of the recipe's network and of the plain CNN
+    --epoch-times    seconds of an epoch of the recipe's network and of the plain CNN, or of one
+                     of them (recipe, plain)
     --process        a fresh process to a trained network, cold and then warm, in two processes;
                      --keep says what the first leaves for the second
     --train/--test N only so many pictures, for a trial
@@ -34,7 +35,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--sweep")
-    parser.add_argument("--epoch-times", action="store_true")
+    parser.add_argument("--epoch-times", nargs="*", choices=("recipe", "plain"))
     parser.add_argument("--process", action="store_true")
     parser.add_argument("--keep", choices=("both", "autotuning", "programs"), default="both")
     parser.add_argument("--train", type=int)
@@ -77,8 +78,8 @@ def measure(args: argparse.Namespace) -> int:
     entry = recipe.build(shown, settings)
     line["compile_s"] = round(entry.compile(), 2)
     say(line)
-    if args.epoch_times:
-        line |= epoch_times(entry, shown, device)
+    if args.epoch_times is not None:
+        line |= epoch_times(entry, shown, device, which=args.epoch_times or ["recipe", "plain"])
     else:
         line |= runs(entry, args)
         if device.is_gpu:
@@ -109,18 +110,20 @@ def runs(entry, args: argparse.Namespace) -> dict:
     }
 
 
-def epoch_times(entry, shown, device) -> dict:
+def epoch_times(entry, shown, device, *, which: list[str]) -> dict:
     """Median seconds of an epoch: the recipe's network, then the plain CNN."""
-    recipe = entry.epoch_seconds(6)
-    say({"recipe_epoch_s": recipe})
-    plain, compiling = plain_epochs(shown, device)
-    say({"plain_epoch_s": plain})
-    return {
-        "recipe_epoch_s": round(statistics.median(recipe[1:]), 4),
-        "recipe_steps": entry.visits(0).steps,
-        "plain_epoch_s": round(statistics.median(plain[1:]), 4),
-        "plain_compile_s": round(compiling, 2),
-    }
+    found = {}
+    if "recipe" in which:
+        recipe = entry.epoch_seconds(6)
+        say({"recipe_epoch_s": recipe})
+        found["recipe_epoch_s"] = round(statistics.median(recipe[1:]), 4)
+        found["recipe_steps"] = entry.visits(0).steps
+    if "plain" in which:
+        plain, compiling = plain_epochs(shown, device)
+        say({"plain_epoch_s": plain})
+        found["plain_epoch_s"] = round(statistics.median(plain[1:]), 4)
+        found["plain_compile_s"] = round(compiling, 2)
+    return found
 
 
 def plain_epochs(shown, device, *, epochs: int = 8, most: int = 500) -> tuple[list[float], float]:

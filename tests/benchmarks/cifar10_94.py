@@ -26,14 +26,14 @@ class Settings:
     batch_size: int = 2000
     # Narrow where the maps are large, wide where they are small: the first group costs most.
     widths: tuple = (64, 256, 256)
-    # Cheaper than GELU, which needs the error function, and as good.
+    # Cheaper than GELU, which needs the error function.
     activation: str = "silu"
-    # The step of the filters, whose norm is held at 1 each: an angle of about 14° at first. It falls
-    # in a straight line to 0 from the first step on; orthogonal steps need no warm-up.
+    # The step of the filters, whose norm is held at 1 each: an angle of about 14° at first. It
+    # falls in a straight line to 0 from the first step on; orthogonal steps need no warm-up.
     filter_rate: float = 0.24
     # Short memory: orthogonalised steps are all of one size, so old ones weigh as much as new ones.
     filter_momentum: float = 0.6
-    # Products of Newton and Schulz; more make the values more even and the network no better.
+    # Newton-Schulz iterations: more would make the singular values more even, which isn't needed.
     newton_schulz: int = 3
     # Everything else has ordinary Nesterov momentum, with rates per picture of the batch.
     momentum: float = 0.85
@@ -51,7 +51,7 @@ class Settings:
     head_std: float = 1.0
     head_scale: float = 1 / 256
     whiten_bias: bool = False
-    # Share of pictures that are looked at six times; the rest hardly ever changes its class.
+    # Share of pictures that are looked at six times: the least sure, which may change their class.
     unsure: float = 0.25
     # How it is run.
     precision: str = "mixed_bfloat16"

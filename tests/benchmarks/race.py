@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import block_training, data, speed_nets
+from cnnlab import block_training, data, second_look
 
 WHITENED_FROM = 5_000  # 4.8 million patches fix the 12 eigenvectors far better than they need
 
@@ -177,4 +177,4 @@ def settings_from(kind: type, changes: list[str]):
     return kind(**values)
 
 
-predictor = speed_nets.careful_predictor
+predictor = second_look.careful_predictor

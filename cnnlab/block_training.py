@@ -17,6 +17,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from cnnlab.strategies import AcrossMachines, step_logs
+
 __all__ = ["FIELDS", "BlockTrainer", "LookUp", "Visits", "plain_visits"]
 
 FIELDS = ("row", "mirror", "down", "right", "cut_top", "cut_left")
@@ -221,7 +223,7 @@ def _inside(start, length: int, side: int):
     return (place >= start[:, None]) & (place < start[:, None] + length)
 
 
-class BlockTrainer(keras.Model):
+class BlockTrainer(AcrossMachines, keras.Model):
     """Trains a model on blocks of visits, all steps of a block in one compiled call.
 
     Each step is Keras's own, so `compile` takes any optimizer, loss and metrics, and `fit` any
@@ -272,7 +274,7 @@ class BlockTrainer(keras.Model):
                 self.after_step()
 
         self._loop(step, visits)
-        return self.get_metrics_result()
+        return step_logs(self.get_metrics_result())
 
     def test_step(self, data):
         visits, labels = data
@@ -281,7 +283,7 @@ class BlockTrainer(keras.Model):
             super(BlockTrainer, self).test_step((visits[i], labels[i]))
 
         self._loop(step, visits)
-        return self.get_metrics_result()
+        return step_logs(self.get_metrics_result())
 
     def _loop(self, step: Callable, visits) -> None:
         """Takes all steps of a block, `unroll` of them a turn of the loop."""

@@ -34,7 +34,8 @@ class HardHalf(keras.layers.Layer):
         super().__init__(trainable=False, **kwargs)
         self.proxy, self.look_up, self.keep, self.every = proxy, look_up, keep, every
         # Counts in float32: TensorFlow keeps int32 variables on the CPU, where XLA can't reach.
-        self.count = self.add_weight(shape=(), initializer="zeros", name="count", trainable=False)
+        # Without autocast: float16 counts no further than 2,048.
+        self.count = self.add_weight((), "zeros", trainable=False, autocast=False, name="count")
         self.built = True
         # The list as it is now: Keras would look through all layers at each call otherwise, and
         # this layer's own `trainable=False` must not reach it.

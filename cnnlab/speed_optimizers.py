@@ -201,7 +201,8 @@ class Lookahead(keras.layers.Layer):
             for i, v in enumerate(self.fast)
         ]
         # Counts in float32: TensorFlow keeps int32 variables on the CPU, where XLA can't reach.
-        self.count = self.add_weight(shape=(), initializer="zeros", name="count", trainable=False)
+        # Without autocast: float16 counts no further than 2,048.
+        self.count = self.add_weight((), "zeros", trainable=False, autocast=False, name="count")
         self.built = True
         self.start_over()
 

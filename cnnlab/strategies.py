@@ -1,11 +1,11 @@
 """Train on several GPUs, or several machines: which `tf.distribute.Strategy` suits what is there.
 
     with strategies.scope(DEVICES):
-        model = ...
-        model.compile(...)
-    model.fit(...)
+        trainer = strategies.Shared(model())
+        trainer.compile(...)
+    trainer.fit(...)
 
-A model built and compiled inside keeps a copy on every device; `fit` shares each batch among them
+What is built and compiled inside keeps a copy on every device; `fit` shares each batch among them
 and adds up their gradients. Batch size and learning rate mean what they mean on one device.
 """
 
@@ -16,9 +16,10 @@ import json
 import os
 from contextlib import AbstractContextManager
 
+import keras
 import tensorflow as tf
 
-__all__ = ["scope", "strategy", "workers"]
+__all__ = ["AcrossMachines", "Shared", "scope", "step_logs", "strategy", "workers"]
 
 
 def workers() -> int:
@@ -66,3 +67,48 @@ def strategy(devices: int | None = None) -> tf.distribute.Strategy:
 def scope(devices: int | None = None) -> AbstractContextManager:
     """Where to build and compile a model: the scope of `strategy(devices)`."""
     return strategy(devices).scope()
+
+
+class AcrossMachines:
+    """Put before `keras.Model` among a class's bases: lets Keras 3's `fit` run on several machines.
+
+    As it comes (3.15), `fit` stops there in two places: it averages the first batch over machines
+    to learn its shape, and it averages a step's logs along an axis that single numbers lack.
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is not None and iterator is not None:
+            for _, _, batches in iterator:
+                data_batch = keras.tree.map_structure(self._local, next(batches))
+                break
+            iterator = None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    def _local(self, value):
+        """This machine's first share of something that may be shared."""
+        return self.distribute_strategy.experimental_local_results(value)[0]
+
+    def train_step(self, data):
+        return step_logs(super().train_step(data))
+
+    def test_step(self, data):
+        return step_logs(super().test_step(data))
+
+
+def step_logs(logs: dict) -> dict:
+    """Logs as they are; on several machines as vectors of one number."""
+    if workers() == 1:
+        return logs
+    return {name: tf.reshape(value, (1,)) for name, value in logs.items()}
+
+
+class Shared(AcrossMachines, keras.Model):
+    """A model whose `fit` runs on several GPUs or machines; it shares its weights with `model`."""
+
+    def __init__(self, model: keras.Model, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.built = True
+
+    def call(self, inputs, training=False):
+        return self.model(inputs, training=training)

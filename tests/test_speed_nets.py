@@ -166,7 +166,9 @@ def test_everything_together_learns(jit, precision):
         trainer = BlockTrainer(
             model, look_up, choose=half.choose, after_step=Lookahead(model, steps=24).after_step
         )
-        trainer.compile(BatchedMuon(0.1, bias_ratio=10.0), loss, ["accuracy"], jit_compile=jit)
+        trainer.compile(
+            BatchedMuon(0.1, bias_ratio=10.0), loss, metrics=["accuracy"], jit_compile=jit
+        )
         visits = Visits(np.arange(48), labels, 16, crop=1, flip=True, cutout=2, side=8)
         history = trainer.fit(
             visits.blocks(8), epochs=8, steps_per_epoch=1, shuffle=False, verbose=0

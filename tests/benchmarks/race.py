@@ -7,7 +7,7 @@ and the second look at unsure pictures all count. Compiling, on noise, is timed 
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -82,14 +82,12 @@ class Race:
     def compile(self) -> float:
         """Seconds of one epoch and one prediction on labels that mean nothing, compiling them."""
         start = time.perf_counter()
-        visits = self.visits(0)
-        noise = np.random.default_rng(0).integers(0, 10, len(visits.labels))
-        visits.labels[:], kept = noise, visits.labels.copy()
+        noise = np.random.default_rng(0).integers(0, 10, len(self.shown.labels))
+        visits = replace(self.visits(0), labels=noise)
         self._reset(0)
         self._whiten()
         self._fit(visits, epochs=1)
         self.predict(self.shown.asked).numpy()
-        visits.labels[:] = kept
         return time.perf_counter() - start
 
     def run(self, seed: int) -> tuple[float, float, dict]:

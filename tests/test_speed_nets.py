@@ -145,8 +145,8 @@ def test_predictor_sees_the_unsure_six_times_and_the_others_once():
     np.testing.assert_allclose(found[others], once[others], rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.slow
+@pytest.mark.parametrize(("jit", "precision"), [(False, "float32"), (True, "mixed_bfloat16")])
 def test_everything_together_learns(jit, precision):
     """Two classes, dark and bright, learnt from the harder half with lookahead and Muon."""
     labels = np.arange(48) % 2
@@ -154,7 +154,7 @@ def test_everything_together_learns(jit, precision):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        model, proxy = net(depth=3), net((2, 4))
+        model, proxy = net((4,), depth=3), net((2,))
         look_up = LookUp(pictures, cutout=2)
         for i, one in enumerate((model, proxy)):
             one.set_weights(speed_nets.draw_weights(one, i))

@@ -146,13 +146,11 @@ class Visits:
         return np.concatenate(parts)
 
 
-def plain_visits(
-    rows: np.ndarray, labels: np.ndarray, *, batch_size: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Every row once, in order and as it is, for validation: whole blocks, then what is left over.
+def plain_visits(rows: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
+    """Every row once, in order and as it is, for validation: whole batches, then what is left over.
 
     Returns:
-        One or two pairs of int32 visits (steps, batch, 6) and int32 labels (steps, batch).
+        One or two blocks of int32 visits (steps, batch, 6) with int32 labels (steps, batch).
     """
     visits = np.zeros((len(rows), len(FIELDS)), np.int32)
     visits[:, 0] = rows
@@ -164,7 +162,12 @@ def plain_visits(
         blocks.append((visits[:whole].reshape(*shape, len(FIELDS)), labels[:whole].reshape(shape)))
     if whole < len(rows):
         blocks.append((visits[None, whole:], labels[None, whole:]))
-    return blocks
+    spec = (
+        tf.TensorSpec((None, None, len(FIELDS)), tf.int32),
+        tf.TensorSpec((None, None), tf.int32),
+    )
+    data = tf.data.Dataset.from_generator(lambda: iter(blocks), output_signature=spec)
+    return data.apply(tf.data.experimental.assert_cardinality(len(blocks)))
 
 
 class LookUp(keras.layers.Layer):

@@ -1,24 +1,20 @@
 """Predict, then look again where the network isn't sure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["careful_predictor"]
-
 
 def careful_predictor(
     model: keras.Model, *, batch_size: int = 2000, unsure: float = 0.25, jit_compile: bool = True
 ) -> Callable:
-    """A compiled function from pictures to logits that looks again where it isn't sure.
+    """Make a compiled function from pictures to logits that looks again where it isn't sure.
 
     Every picture is seen once; those whose best class has the least probability are seen six times
-    instead, also mirrored and shifted by a pixel up left and down right. With a quarter of them
-    that makes 2.5 looks a picture, not 6, and the class of the others would seldom have changed.
+    instead, as by `six_views` but in one batch: also mirrored, and shifted by a pixel up left and
+    down right. With a quarter of them that makes 2.5 looks a picture, not 6.
 
     Args:
         model: Takes pictures (n, height, width, 3), returns logits (n, classes).
@@ -58,7 +54,7 @@ def careful_predictor(
 
 
 def _in_batches(look: Callable, pictures, rows, batch_size: int):
-    """`look` at some rows of the pictures, batch after batch; the last is filled up by repeats."""
+    """Call `look` on some rows of the pictures in batches; the last is filled up by repeats."""
     count = rows.shape[0]
     batch_size = min(batch_size, count)
     batches = -(-count // batch_size)

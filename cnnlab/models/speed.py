@@ -5,23 +5,12 @@ scale, a calm linear head. Sources: D. Page 2018 (https://github.com/davidcpage/
 K. Jordan 2024 (https://arxiv.org/abs/2404.00498), who give the reasons at length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
-
-__all__ = [
-    "CheapNormalization",
-    "SmoothCrossentropy",
-    "Whitening",
-    "WindowMax",
-    "draw_weights",
-    "speed_net",
-]
+from keras import layers
 
 # Mean and standard deviation of CIFAR-10's training pixels, by channel, in 0…255.
 MEAN, STD = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)
@@ -40,7 +29,7 @@ def speed_net(
     whiten_bias: bool = False,
     name: str = "speed_net",
 ) -> keras.Model:
-    """Whitening, three groups of convolutions, the maximum over what is left, a linear head.
+    """Build whitening, three groups of convolutions, a maximum over what is left, a linear head.
 
     Args:
         widths: Filters of each group.
@@ -81,7 +70,7 @@ def speed_net(
 
 
 def draw_weights(model: keras.Model, seed: int, *, head_std: float = 1.0) -> list[np.ndarray]:
-    """New weights for a `speed_net`, for `set_weights`; the whitening stays as it is.
+    """Draw new weights for a `speed_net`, for `set_weights`; the whitening stays as it is.
 
     The first filters of each bank copy their input, one channel each, and the others are random: a
     deep network then starts as a shallow one. Normalization starts without shift.
@@ -109,7 +98,7 @@ def draw_weights(model: keras.Model, seed: int, *, head_std: float = 1.0) -> lis
 
 
 def _identity_first(shape: tuple[int, ...], chance: np.random.Generator) -> np.ndarray:
-    """A bank of filters (height, width, inputs, outputs), the first of which copy an input."""
+    """Draw filters (height, width, inputs, outputs), the first of which copy an input."""
     height, width, inputs, outputs = shape
     limit = (height * width * inputs) ** -0.5
     kernel = chance.uniform(-limit, limit, shape).astype(np.float32)
@@ -152,7 +141,7 @@ class Whitening(layers.Layer):
         return x if self.bias is None else x + self.bias
 
     def fit_to(self, pictures) -> None:
-        """Computes the filters from pictures in 0…255, (n, height, width, channels)."""
+        """Compute the filters from pictures in 0…255, (n, height, width, channels)."""
         covariance = _covariance(self._standardize(tf.cast(pictures, "float32")), self.size)
         values, vectors = np.linalg.eigh(covariance.numpy().astype(np.float64))
         vectors = vectors / np.sqrt(values + self.epsilon)
@@ -175,7 +164,7 @@ class Whitening(layers.Layer):
 
 @tf.function
 def _covariance(pixels, size: int):
-    """Of the patches of standardized pixels, (channels, channels), without centring."""
+    """Compute that of patches of standardized pixels, (channels, channels), without centring."""
     places = [(i, j) for i in range(size) for j in range(size)]
     height, width = pixels.shape[1] - size + 1, pixels.shape[2] - size + 1
     shifted = [pixels[:, i : i + height, j : j + width] for i, j in places]
@@ -208,7 +197,7 @@ class CheapNormalization(layers.Layer):
         self.moving_variance = self._float32("moving_variance", size, "ones")
 
     def _float32(self, name: str, shape, initializer: str, *, trainable: bool = False):
-        """A weight that stays float32: in half precision its small changes would be lost."""
+        """Add a weight that stays float32: in half precision its small changes would be lost."""
         return self.add_weight(
             shape, initializer, "float32", trainable=trainable, autocast=False, name=name
         )
@@ -261,30 +250,3 @@ class WindowMax(layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "size": self.size}
-
-
-@keras.saving.register_keras_serializable("cnnlab")
-class SmoothCrossentropy(keras.losses.Loss):
-    """Cross-entropy of logits with class numbers, a share of the truth spread over all classes.
-
-    Args:
-        smoothing: That share, 0…1. Nothing is certain, so no logit needs to grow for ever.
-        **kwargs: As for any Keras loss.
-
-    Source: Szegedy et al. 2015, https://arxiv.org/abs/1512.00567.
-    """
-
-    def __init__(self, smoothing: float = 0.2, **kwargs):
-        super().__init__(**kwargs)
-        self.smoothing = smoothing
-
-    def call(self, y_true, y_pred):
-        """Class numbers (…,) and logits (…, classes) to losses (…,)."""
-        log = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
-        classes = y_pred.shape[-1]
-        truth = ops.one_hot(ops.cast(y_true, "int32"), classes, dtype="float32")
-        truth = (1 - self.smoothing) * truth + self.smoothing / classes
-        return -ops.sum(truth * log, axis=-1)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "smoothing": self.smoothing}

@@ -17,9 +17,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from cnnlab.strategies import AcrossMachines, step_logs
-
-__all__ = ["FIELDS", "BlockTrainer", "LookUp", "Visits", "plain_visits"]
+from cnnlab.training.pictures import covers, reflect
+from cnnlab.training.strategies import AcrossMachines, step_logs
 
 FIELDS = ("row", "mirror", "down", "right", "cut_top", "cut_left")
 
@@ -71,7 +70,7 @@ class Visits:
         return len(self.rows) // self.batch_size
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """All visits of epoch `number` (from 0).
+        """Draw all visits of epoch `number` (from 0).
 
         Returns:
             int32 visits (steps, batch_size, 6) in the order of `FIELDS`; int32 labels
@@ -97,7 +96,7 @@ class Visits:
     def blocks(
         self, epochs: int, *, first: int = 0, steps_per_call: int | None = None
     ) -> tf.data.Dataset:
-        """The epochs in blocks, for `fit(..., epochs=epochs, steps_per_epoch=calls)`.
+        """Hand out the epochs in blocks, for `fit(..., epochs=epochs, steps_per_epoch=calls)`.
 
         Args:
             epochs: How many epochs.
@@ -117,7 +116,7 @@ class Visits:
     def draw(
         self, epochs: int, *, first: int = 0, steps_per_call: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """What `blocks` holds, as arrays."""
+        """Yield what `blocks` holds, as arrays."""
         size = self._checked(steps_per_call)
         for number in range(first, first + epochs):
             visits, labels = self.epoch(number)
@@ -126,7 +125,7 @@ class Visits:
                 yield self._share(visits[block]), self._share(labels[block])
 
     def signature(self, steps_per_call: int | None = None) -> tuple[tf.TensorSpec, tf.TensorSpec]:
-        """Shapes and dtypes of a block."""
+        """Return shapes and dtypes of a block."""
         size = self._checked(steps_per_call)
         shape = (size * self.replicas, self.batch_size // self.replicas)
         return tf.TensorSpec((*shape, len(FIELDS)), tf.int32), tf.TensorSpec(shape, tf.int32)
@@ -141,16 +140,17 @@ class Visits:
         return size
 
     def _share(self, block: np.ndarray) -> np.ndarray:
-        """Puts each replica's part of every batch together: (steps, batch, …) as `blocks` says."""
+        """Put each replica's part of every batch together: (steps, batch, …) as `blocks` says."""
         parts = np.split(block, self.replicas, axis=1)
         return np.concatenate(parts)
 
 
 def plain_visits(rows: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf.data.Dataset:
-    """Every row once, in order and as it is, for validation: whole batches, then what is left over.
+    """Show every row once, in order and as it is, for validation.
 
     Returns:
-        One or two blocks of int32 visits (steps, batch, 6) with int32 labels (steps, batch).
+        One or two blocks of int32 visits (steps, batch, 6) with int32 labels (steps, batch): whole
+        batches, then what is left over.
     """
     visits = np.zeros((len(rows), len(FIELDS)), np.int32)
     visits[:, 0] = rows
@@ -174,7 +174,8 @@ class LookUp(keras.layers.Layer):
     """Visits, int32 (n, 6), to pictures in 0…255, (n, height, width, channels).
 
     Shift, mirror and the reflection at the edges answer one question for each output pixel, "which
-    pixel of the table do I copy?", so they are one look-up, and XLA makes one kernel of it.
+    pixel of the table do I copy?", so they are one look-up, and XLA makes one kernel of it. Nothing
+    is drawn here: `Augment`, for `fit` on row numbers, draws its own.
 
     Args:
         table: uint8 (pictures, height, width, channels).
@@ -198,32 +199,20 @@ class LookUp(keras.layers.Layer):
     def call(self, visits, training=False):
         height, width, channels = self.picture_shape
         row, mirror, down, right, top, left = (visits[:, i] for i in range(len(FIELDS)))
-        rows = _reflect(np.arange(height, dtype=np.int32) + down[:, None], height)
-        columns = _reflect(np.arange(width, dtype=np.int32) + right[:, None], width)
+        rows = reflect(np.arange(height, dtype=np.int32) + down[:, None], height)
+        columns = reflect(np.arange(width, dtype=np.int32) + right[:, None], width)
         columns = tf.where(mirror[:, None] == 1, width - 1 - columns, columns)
         place = (row[:, None, None] * height + rows[:, :, None]) * width + columns[:, None, :]
         pixels = tf.reshape(tf.convert_to_tensor(self.table), (-1, channels))
         x = tf.cast(tf.gather(pixels, place), self.compute_dtype)
         if self.cutout and training:
-            hidden = _inside(top, self.cutout, height)[:, :, None, None]
-            hidden &= _inside(left, self.cutout, width)[:, None, :, None]
+            hidden = covers(top[:, None], self.cutout, height)[:, :, None, None]
+            hidden &= covers(left[:, None], self.cutout, width)[:, None, :, None]
             x = tf.where(hidden, tf.cast(127.5, x.dtype), x)
         return x
 
     def compute_output_shape(self, visits_shape):
         return (visits_shape[0], *self.picture_shape)
-
-
-def _reflect(index, side: int):
-    """Folds indices that run over the edge back inside, as in a mirror on the last pixel."""
-    index = tf.abs(index)
-    return tf.minimum(index, 2 * (side - 1) - index)
-
-
-def _inside(start, length: int, side: int):
-    """Which of `side` places lie in start…start + length - 1: bool (n, side)."""
-    place = np.arange(side, dtype=np.int32)
-    return (place >= start[:, None]) & (place < start[:, None] + length)
 
 
 class BlockTrainer(AcrossMachines, keras.Model):
@@ -258,7 +247,7 @@ class BlockTrainer(AcrossMachines, keras.Model):
         self.built = True
 
     def call(self, visits, training=False):
-        """Visits (…, 6) to logits (…, classes)."""
+        """Turn visits (…, 6) into logits (…, classes)."""
         pictures = self.look_up(ops.reshape(visits, (-1, len(FIELDS))), training=training)
         logits = self.model(pictures, training=training)
         if len(visits.shape) == 2:
@@ -289,7 +278,7 @@ class BlockTrainer(AcrossMachines, keras.Model):
         return step_logs(self.get_metrics_result())
 
     def _loop(self, step: Callable, visits) -> None:
-        """Takes all steps of a block, `unroll` of them a turn of the loop."""
+        """Take all steps of a block, `unroll` of them a turn of the loop."""
         count = visits.shape[0]
         if count is None:  # validation, whose last block may have fewer
             count, unroll = tf.shape(visits)[0], 1

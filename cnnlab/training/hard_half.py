@@ -4,14 +4,10 @@ Most pictures of a batch are known already and teach next to nothing. A proxy th
 cent of the large network finds the others.
 """
 
-from __future__ import annotations
-
 import keras
 import tensorflow as tf
 
-from cnnlab.block_training import LookUp
-
-__all__ = ["HardHalf"]
+from cnnlab.training.blocks import LookUp
 
 
 class HardHalf(keras.layers.Layer):
@@ -44,11 +40,11 @@ class HardHalf(keras.layers.Layer):
         proxy.optimizer.build(self._taught)
 
     def start_over(self) -> None:
-        """Counts from 0 again."""
+        """Count from 0 again."""
         self.count.assign(0)
 
     def choose(self, visits, labels):
-        """Visits (n, 6) and labels (n,) to the `keep` hardest of them."""
+        """Pick the `keep` hardest of visits (n, 6) and labels (n,)."""
         pictures = self.look_up(visits, training=True)
         due = tf.equal(tf.math.floormod(tf.convert_to_tensor(self.count), self.every), 0)
         hardest = tf.cond(

@@ -1,7 +1,7 @@
 """Train on several GPUs, or several machines: which `tf.distribute.Strategy` suits what is there.
 
-    with strategies.scope(DEVICES):
-        trainer = strategies.Shared(model())
+    with training.strategy(DEVICES).scope():
+        trainer = training.Shared(model())
         trainer.compile(...)
     trainer.fit(...)
 
@@ -9,21 +9,16 @@ What is built and compiled inside keeps a copy on every device; `fit` shares eac
 and adds up their gradients. Batch size and learning rate mean what they mean on one device.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import os
-from contextlib import AbstractContextManager
 
 import keras
 import tensorflow as tf
 
-__all__ = ["AcrossMachines", "Shared", "scope", "step_logs", "strategy", "workers"]
-
 
 def workers() -> int:
-    """How many machines train together, as the environment's `TF_CONFIG` says; 1 without it.
+    """Count the machines that train together, as the environment's `TF_CONFIG` says; 1 without it.
 
     Raises:
         ValueError: `TF_CONFIG` is not what TensorFlow expects.
@@ -43,7 +38,7 @@ def workers() -> int:
 
 @functools.cache
 def strategy(devices: int | None = None) -> tf.distribute.Strategy:
-    """TensorFlow's way to train on what is there, the same object each time it is asked for.
+    """Choose TensorFlow's way to train on what is there, the same object each time.
 
     Several machines where `TF_CONFIG` names them: then call this before anything else of
     TensorFlow's. Else all of this machine's GPUs, if there are several. Else the one device.
@@ -64,11 +59,6 @@ def strategy(devices: int | None = None) -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
-def scope(devices: int | None = None) -> AbstractContextManager:
-    """Where to build and compile a model: the scope of `strategy(devices)`."""
-    return strategy(devices).scope()
-
-
 class AcrossMachines:
     """Put before `keras.Model` among a class's bases: lets Keras 3's `fit` run on several machines.
 
@@ -85,7 +75,7 @@ class AcrossMachines:
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
     def _local(self, value):
-        """This machine's first share of something that may be shared."""
+        """Return this machine's first share of something that may be shared."""
         return self.distribute_strategy.experimental_local_results(value)[0]
 
     def train_step(self, data):
@@ -96,7 +86,7 @@ class AcrossMachines:
 
 
 def step_logs(logs: dict) -> dict:
-    """Logs as they are; on several machines as vectors of one number."""
+    """Return logs as they are; on several machines as vectors of one number."""
     if workers() == 1:
         return logs
     return {name: tf.reshape(value, (1,)) for name, value in logs.items()}

@@ -8,12 +8,17 @@ sum: they are larger here by the number of pictures in it.
 from dataclasses import dataclass
 
 import keras
-from race import Pictures, Race, predictor
+from race import Pictures, Race
 
-from cnnlab import speed_nets
-from cnnlab.block_training import BlockTrainer, LookUp, Visits
-from cnnlab.optimizers import OneCycle
-from cnnlab.speed_optimizers import BatchedMuon
+from cnnlab import models
+from cnnlab.training import (
+    BatchedMuon,
+    BlockTrainer,
+    LookUp,
+    OneCycle,
+    SmoothCrossentropy,
+    Visits,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Settings:
 
     # Few epochs of large batches: Muon bears them, and each product then fills the GPU. 25 steps of
     # 2,000 are an epoch of 50,000 without a picture left over.
-    epochs: int = 8
+    epochs: int = 9
     batch_size: int = 2000
     # Narrow where the maps are large, wide where they are small: the first group costs most.
     widths: tuple = (64, 256, 256)
@@ -50,11 +55,12 @@ class Settings:
     # Logits start at about 1/256 of the largest activation: the head's chance decides nothing.
     head_std: float = 1.0
     head_scale: float = 1 / 256
-    whiten_bias: bool = False
+    # Held out, 9 epochs: 93.69 % without, 93.89 ± 0.11 % with (cifar10.py has the measurements).
+    whiten_bias: bool = True
     # Share of pictures that are looked at six times: the least sure, which may change their class.
     unsure: float = 0.25
     # How it is run.
-    precision: str = "mixed_bfloat16"
+    precision: str = "mixed_float16"
     pool: str = "window"
     unroll: int = 1
     steps_per_call: int = 0
@@ -65,7 +71,7 @@ def build(shown: Pictures, settings: Settings) -> Race:
     """The network, its trainer and all that a run needs, on pictures of the device."""
     keras.config.set_dtype_policy(settings.precision)
     half = settings.precision.removeprefix("mixed_")
-    model = speed_nets.speed_net(
+    model = models.speed_net(
         settings.widths,
         activation=settings.activation,
         head_scale=settings.head_scale,
@@ -92,7 +98,7 @@ def build(shown: Pictures, settings: Settings) -> Race:
     trainer = BlockTrainer(model, LookUp(shown.table), unroll=settings.unroll)
     trainer.compile(
         optimizer,
-        speed_nets.SmoothCrossentropy(settings.smoothing),
+        SmoothCrossentropy(settings.smoothing),
         metrics=["accuracy"],
         jit_compile=settings.jit,
         auto_scale_loss=False,
@@ -102,14 +108,14 @@ def build(shown: Pictures, settings: Settings) -> Race:
         return Visits(shown.rows, shown.labels, batch, seed=seed, crop=settings.crop, flip=True)
 
     def redraw(seed: int) -> None:
-        model.set_weights(speed_nets.draw_weights(model, seed, head_std=settings.head_std))
+        model.set_weights(models.draw_weights(model, seed, head_std=settings.head_std))
 
     return Race(
         trainer=trainer,
         shown=shown,
         visits=visits,
         epochs=settings.epochs,
-        predict=predictor(model, unsure=settings.unsure, jit_compile=settings.jit),
+        predict=models.careful_predictor(model, unsure=settings.unsure, jit_compile=settings.jit),
         redraw=redraw,
         whitened=[model],
         begin=lambda: None,

@@ -72,10 +72,7 @@ def write_pictures(folder: str, train: int | None) -> str:
 def in_a_process(arm: str, seed: int, path: str) -> dict:
     """One seed of one arm."""
     command = [sys.executable, __file__, "--one", arm, str(seed), path]
-    # What this process's import of the library has set must not reach the tutorial.
-    ours = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS", "TF_XLA_FLAGS")
-    environment = {k: v for k, v in os.environ.items() if k not in ours}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     print(json.dumps({"arm": arm, "seed": seed, **found}), file=sys.stderr, flush=True)
     return found
@@ -121,20 +118,20 @@ def tutorial(images, seed: int, *, epochs: int = 10) -> dict:
 
 def ours(images, seed: int, *, epochs: int = 2, batch_size: int = 250) -> dict:
     """The quick preset's residual network, to the end of its schedule."""
-    from cnnlab import models, training  # before Keras: it sets what TensorFlow reads at its start
+    import cnnlab
 
-    import keras  # isort: skip
+    cnnlab.start_tensorflow()
+    import keras
 
-    from cnnlab.block_training import BlockTrainer, LookUp, Visits
-    from cnnlab.speed_nets import SmoothCrossentropy
+    from cnnlab import models, training
 
     keras.utils.set_random_seed(seed)
     x, y = images["x"], images["y"]
     model = models.resnet(widths=(16, 32, 64))
-    visits = Visits(np.arange(len(x)), y, batch_size, seed=seed, crop=2, flip=True)
+    visits = training.Visits(np.arange(len(x)), y, batch_size, seed=seed, crop=2, flip=True)
     schedule = training.OneCycle(0.24, epochs * visits.steps)
-    trainer = BlockTrainer(model, LookUp(x))
-    trainer.compile(training.Muon(schedule), SmoothCrossentropy(0.2), jit_compile=False)
+    trainer = training.BlockTrainer(model, training.LookUp(x))
+    trainer.compile(training.Muon(schedule), training.SmoothCrossentropy(0.2), jit_compile=False)
     clock = Clock()
     with clock:
         trainer.fit(

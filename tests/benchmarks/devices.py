@@ -65,22 +65,25 @@ def in_a_process(name: str, limit: float) -> dict:
 
 def measure(way: str, devices: int, args: argparse.Namespace) -> dict:
     """Pictures a second, the median of some `fit`s, and seconds of the first, with compiling."""
+    import cnnlab
+
+    cnnlab.start_tensorflow()
     import keras
     import numpy as np
     import tensorflow as tf
 
-    from cnnlab import strategies, training
+    from cnnlab import training
 
     device = training.device()
     keras.config.set_dtype_policy(device.precision)
     keras.utils.set_random_seed(0)
-    strategy = strategies.strategy(devices)
+    strategy = training.strategy(devices)
     batch = args.batch * strategy.num_replicas_in_sync
     rows = np.arange(batch * args.steps, dtype=np.int64)
     pictures = np.random.default_rng(0).integers(
         0, 256, (len(rows), args.size, args.size, 3), dtype=np.uint8
     )
-    with strategies.scope(devices):
+    with strategy.scope():
         trainer = fine_tuner(pictures, way, args.size)
         trainer.compile(
             keras.optimizers.SGD(1e-3, momentum=0.9),

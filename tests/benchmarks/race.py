@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab import block_training, data, second_look
+from cnnlab import data, training
 
 WHITENED_FROM = 5_000  # 4.8 million patches fix the 12 eigenvectors far better than they need
 
@@ -59,9 +59,9 @@ class Race:
         steps_per_call: Batches a call, None for whole epochs.
     """
 
-    trainer: block_training.BlockTrainer
+    trainer: training.BlockTrainer
     shown: Pictures
-    visits: Callable[[int], block_training.Visits]
+    visits: Callable[[int], training.Visits]
     epochs: int
     predict: Callable
     redraw: Callable[[int], None]
@@ -105,7 +105,7 @@ class Race:
         """Seconds of each epoch of one `fit`, after compiling."""
         self._reset(0)
         self._whiten()
-        clock = _Clock()
+        clock = Clock()
         self._fit(self.visits(0), epochs=epochs, callbacks=[clock])
         return clock.seconds
 
@@ -141,7 +141,7 @@ class Race:
         self.begin()
 
 
-class _Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):
     """Seconds of each epoch."""
 
     def __init__(self):
@@ -173,6 +173,3 @@ def settings_from(kind: type, changes: list[str]):
         else:
             values[name] = type(default)(text)
     return kind(**values)
-
-
-predictor = second_look.careful_predictor

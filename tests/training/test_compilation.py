@@ -1,98 +1,84 @@
-import os
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
-from cnnlab import compiled
+from cnnlab import training
+from cnnlab.training import compilation
+
+ABORTS = [sys.executable, "-c", "import os; os.abort()"]
+LIVES = [sys.executable, "-c", ""]
+
+
+def test_a_process_that_aborts_or_hangs_does_not_survive():
+    hangs = [sys.executable, "-c", "import time; time.sleep(60)"]
+    assert compilation.survives(LIVES)
+    assert not compilation.survives(ABORTS)
+    assert not compilation.survives(hangs, timeout=1)
 
 
 @pytest.fixture
-def not_started(monkeypatch):
-    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-    monkeypatch.setattr(os, "environ", {**os.environ, "XLA_FLAGS": "--xla_gpu_autotune_level=4"})
+def gpu(monkeypatch):
+    """Make a GPU of a capability appear, on which XLA, or everything, aborts."""
+
+    def appear(capability, *, aborts=(), asked=None):
+        asked = [] if asked is None else asked
+
+        def probe(*, jit_compile):
+            asked.append(jit_compile)
+            return ABORTS if jit_compile in aborts else LIVES
+
+        found = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+        details = {"device_name": "A card", "compute_capability": capability}
+        monkeypatch.setattr(compilation, "_probe", probe)
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [found])
+        monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
+        monkeypatch.setattr(
+            tf.config, "set_visible_devices", lambda devices, kind: asked.append((devices, kind))
+        )
+
+    compilation.what_works.cache_clear()
+    yield appear
+    compilation.what_works.cache_clear()
 
 
-def test_keeps_both_beside_the_switches_that_are_there(not_started, tmp_path):
-    assert compiled.keep(tmp_path / "xla")
-    assert os.environ["XLA_FLAGS"] == (
-        f"--xla_gpu_autotune_level=4 --xla_gpu_per_fusion_autotune_cache_dir={tmp_path / 'xla'}"
-    )
-    assert f"persistent_cache_directory={tmp_path / 'xla'}" in os.environ["TF_XLA_FLAGS"]
+def test_a_gpu_known_to_work_is_not_asked(gpu):
+    asked = []
+    gpu((9, 0), aborts=(True, False), asked=asked)
+    device = training.device()
+    assert (device.is_gpu, device.jit_compile, device.reason, asked) == (True, True, "", [])
 
 
-def test_sets_nothing_once_tensorflow_runs_or_where_no_folder_can_be(not_started, tmp_path):
-    (tmp_path / "file").write_text("")
-    before = dict(os.environ)
-    assert not compiled.keep(tmp_path / "file")
-    sys.modules["tensorflow"] = object()
-    assert not compiled.keep(tmp_path / "xla")
-    assert dict(os.environ) == before
+def test_a_new_gpu_on_which_xla_works_is_asked_once(gpu):
+    asked = []
+    gpu((12, 0), asked=asked)
+    assert training.device() == training.device()
+    assert training.device().jit_compile
+    assert (training.device().reason, asked) == ("", [True])
 
 
-def test_an_unknown_version_is_tried_once_and_its_death_leaves_all_as_it_was(
-    not_started, tmp_path, monkeypatch
-):
-    tried = []
-
-    def died(command, environment, timeout):
-        tried.append(environment)
-        return False
-
-    monkeypatch.setattr(compiled, "KNOWN", ())
-    monkeypatch.setattr(compiled, "_runs", died)
-    before = dict(os.environ)
-    assert not compiled.keep(tmp_path)
-    assert not compiled.keep(tmp_path)
-    assert len(tried) == 1
-    assert "persistent_cache_directory" in tried[0]["TF_XLA_FLAGS"]
-    assert dict(os.environ) == before
+def test_a_new_gpu_on_which_xla_aborts_goes_on_without_it(gpu):
+    asked = []
+    gpu((12, 0), aborts=(True,), asked=asked)
+    device = training.device()
+    assert (device.is_gpu, device.jit_compile, asked) == (True, False, [True, False])
+    assert device.precision == "mixed_bfloat16"
+    assert device.reason.startswith("XLA doesn't run on the GPU A card (compute capability 12.0)")
 
 
-def test_a_process_that_aborts_does_not_survive():
-    aborts = [sys.executable, "-c", "import os; print('ran', flush=True); os.abort()"]
-    lives = [sys.executable, "-c", "print('ran')"]
-    sleeps = [sys.executable, "-c", "import time; print('ran', flush=True); time.sleep(60)"]
-    assert not compiled._runs(aborts, {}, 60)
-    assert compiled._runs(lives, {}, 60)
-    assert not compiled._runs(sleeps, {}, 2)
-
-
-@pytest.mark.parametrize(
-    ("capability", "with_xla", "without", "remains"),
-    [
-        ((9, 0), False, False, None),  # not even asked
-        ((12, 0), True, True, None),
-        ((12, 0), False, True, "gpu"),
-        ((12, 1), False, False, "cpu"),
-        ((), False, False, None),
-    ],
-)
-def test_an_rtx_50_goes_on_with_what_survives(capability, with_xla, without, remains):
-    found = compiled.without_xla(
-        capability, probe=lambda *, jit_compile: with_xla if jit_compile else without
-    )
-    assert (found and found[0]) == remains
-    if remains:
-        assert f"{capability[0]}.{capability[1]}" in found[2]
+def test_a_new_gpu_on_which_all_aborts_is_hidden(gpu):
+    asked = []
+    gpu((12, 1), aborts=(True, False), asked=asked)
+    device = training.device()
+    assert (device.is_gpu, device.jit_compile, device.precision) == (False, False, "float32")
+    assert device.name.startswith("CPU")
+    assert "no code for the GPU A card (compute capability 12.1)" in device.reason
+    assert asked == [True, False, ([], "GPU")]
 
 
 @pytest.mark.slow
-def test_the_second_process_compiles_nothing(tmp_path):
-    """The switches are ones that TensorFlow knows, and programs are written and read again."""
-    work = (
-        "from cnnlab import compiled; import sys;"
-        "kept = compiled.keep(sys.argv[1]);"
-        "import tensorflow as tf;"
-        "f = tf.function(lambda x: tf.linalg.matmul(x, x) + 1, jit_compile=True);"
-        "f(tf.ones((4, 4))); print('ran', kept)"
-    )
-    stamps = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", work, str(tmp_path)], capture_output=True, text=True
-        )
-        assert "ran True" in done.stdout, done.stderr[-2000:]
-        stamps.append({p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("*.pb")})
-    assert stamps[0]
-    assert stamps[0] == stamps[1]
+def test_the_probe_itself_works_here():
+    command = compilation._probe(jit_compile=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -8,23 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnlab import strategies
+from cnnlab import training
+from cnnlab.training import strategies
 
 WORKER = """
 import sys
-from cnnlab import strategies
-chosen = strategies.strategy()
+from cnnlab import training
+chosen = training.strategy()
 import keras
 import numpy as np
 x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
 y = np.arange(64) % 3
-with strategies.scope():
+with training.strategy().scope():
     start = np.random.default_rng(1).normal(size=(6, 3)).astype("float32")
     dense = keras.layers.Dense(3)
     model = keras.Sequential([keras.Input((6,)), dense])
     dense.set_weights([start, np.zeros(3, "float32")])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer = strategies.Shared(model)
+    trainer = training.Shared(model)
     trainer.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"], jit_compile=False)
 history = trainer.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0).history
 found = {"loss": history["loss"], "accuracy": history["accuracy"]}
@@ -33,15 +34,12 @@ np.savez(sys.argv[1], *model.get_weights(), replicas=chosen.num_replicas_in_sync
 
 MIRRORED = """
 import sys
-from cnnlab import strategies
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import keras
 import numpy as np
-from cnnlab.block_training import BlockTrainer, LookUp, Visits
-from cnnlab.speed_nets import SmoothCrossentropy
-from cnnlab.speed_optimizers import RankedSGD
+from cnnlab.training import BlockTrainer, LookUp, RankedSGD, SmoothCrossentropy, Visits
 pictures = np.random.default_rng(0).integers(0, 256, (24, 4, 4, 3), dtype=np.uint8)
 found = {}
 for replicas in (1, 2):
@@ -75,7 +73,7 @@ def free_ports(count):
 
 
 def train(folder, config=None, work=WORKER):
-    environment = os.environ | {"PYTHONPATH": str(Path(strategies.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(strategies.__file__).parents[2])}
     environment.pop("TF_CONFIG", None)
     if config is not None:
         environment["TF_CONFIG"] = json.dumps(config)
@@ -129,10 +127,8 @@ def test_blocks_shared_by_two_devices_teach_what_they_teach_one(tmp_path):
 
 def test_without_several_devices_it_is_the_ordinary_strategy(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    strategies.strategy.cache_clear()
-    assert strategies.strategy().num_replicas_in_sync == 1
-    with strategies.scope():
-        pass
+    training.strategy.cache_clear()
+    assert training.strategy().num_replicas_in_sync == 1
 
 
 @pytest.mark.parametrize(
@@ -161,4 +157,4 @@ def test_a_broken_config_is_refused_with_its_text(monkeypatch, wrong):
 
 def test_no_devices_is_refused():
     with pytest.raises(ValueError, match="devices=0"):
-        strategies.strategy(0)
+        training.strategy(0)

@@ -5,8 +5,9 @@ _EXPECTED = {"backend": "tensorflow", "image_data_format": "channels_last"}
 
 def _wrong(received: object) -> ImportError:
     return ImportError(
-        f"Expected Keras with {_EXPECTED}. Received: {received}. Set both in ~/.keras/keras.json, "
-        "or KERAS_BACKEND=tensorflow in the environment, and start Python again."
+        f"Expected Keras with {_EXPECTED}. Received: {received}. KERAS_BACKEND in the environment "
+        "decides on the backend where it is set; else keras.json in $KERAS_HOME or ~/.keras does, "
+        "as on the data format. Change it there and start Python again."
     )
 
 

@@ -96,8 +96,8 @@ def listening(
                 vars(layer)["call"] = call
 
 
-# Model -> (function, layer) -> what `compiled` made of it. Both ends are weak, so that a model goes
-# from memory when nobody else has it.
+# Model -> (function, layer, shapes) -> what `compiled` made of it. Both ends are weak, so that a
+# model goes from memory when nobody else has it.
 _functions: weakref.WeakKeyDictionary[keras.Model, dict] = weakref.WeakKeyDictionary()
 
 
@@ -114,14 +114,18 @@ def compiled(
     changed after the first call, are not seen.
     """
     functions = _functions.setdefault(model, {})
-    if (function, layer) not in functions:
+    key = (function, layer, *((tuple(t.shape), t.dtype) for t in tensors))
+    if key not in functions:
         the_model = weakref.ref(model)
-        functions[function, layer] = tf.function(
+        traced = tf.function(
             lambda *tensors: function(the_model(), layer, *tensors),
             autograph=False,
             jit_compile=False,
         )
-    return functions[function, layer](*tensors)
+        # One graph for each key by our own count: TensorFlow's would take the first calls of
+        # several models for one function that is traced at every call, and warn.
+        functions[key] = traced.get_concrete_function(*tensors)
+    return functions[key](*tensors)
 
 
 def ends_in_softmax(model: keras.Model) -> bool:

@@ -90,7 +90,7 @@ class RunLog:
 
     @contextlib.contextmanager
     def record(self, name: str, network: keras.Model, **settings) -> Iterator[Run]:
-        """Make a `Run` to give to `fit` as a callback, and logs it when the block ends.
+        """Make a `Run` to give to `fit` as a callback, and log it when the block ends.
 
         Interrupting the kernel inside the block ends the training, not the notebook: the whole
         epochs made so far are logged, and the model keeps what it has learnt.

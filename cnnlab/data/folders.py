@@ -236,7 +236,15 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     is_split = "train" in {part.name for part in inside} and all(
         part.name in SPLITS and _subfolders(part) for part in inside
     )
-    return {SPLITS[part.name]: part for part in inside} if is_split else {"train": folder}
+    if not is_split:
+        return {"train": folder}
+    sets = {SPLITS[part.name]: part for part in inside}
+    if len(sets) < len(inside):
+        raise ValueError(
+            f"Expected one subfolder each of {folder} for training, validation and test. "
+            f"Received: {', '.join(part.name for part in inside)}, of which two name one set"
+        )
+    return sets
 
 
 def _subfolders(folder: Path) -> list[Path]:

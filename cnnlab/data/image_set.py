@@ -272,7 +272,6 @@ def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
         classes=tuple(shapes10.CLASSES),
         name="Shapes-10",
         source=f"drawn by cnnlab.data.shapes10, seed {seed}",
-        stands_in_for=None,
     )
 
 

@@ -127,7 +127,7 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     x = network.preprocess(x)
     x = network.build(include_top=False, weights=None, input_tensor=x).output
     if include_top:
-        x = (_average_top if ours else _imagenet_top)(x, found)
+        x = _average_top(x, found) if ours else _imagenet_top(x)
     # Keras's own model would want its one input in a list, and warn of a bare tensor.
     model = keras.Model(inputs, x, name=found.network)
     if found.path:
@@ -144,7 +144,7 @@ def _average_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
     return layers.Dense(classes, dtype="float32", name="logits")(x)
 
 
-def _imagenet_top(x: keras.KerasTensor, found: Weights) -> keras.KerasTensor:
+def _imagenet_top(x: keras.KerasTensor) -> keras.KerasTensor:
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(4096, activation="relu", name="fc1")(x)
     x = layers.Dense(4096, activation="relu", name="fc2")(x)

@@ -29,8 +29,8 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
     Args:
         model: A network of `keras.applications`, or such a one with a top of our own.
         path: `.npz` from `quantize`; `.h5` in the layout of Keras 1 and 2, in which
-            `keras.applications` publishes; `.weights.h5`, which Keras 3 writes. Where the model has
-            no layers that classify, those in the file are left out.
+            `keras.applications` publishes; of both, layers that classify are left out where the
+            model has none. Or `.weights.h5`, which Keras 3 writes, of just this model.
         label: The file's name in messages.
 
     Raises:
@@ -55,9 +55,16 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the classes that a network with the weights of an `.npz` file knows."""
-    with np.load(path) as file:
-        return tuple(str(name) for name in file["classes"])
+    """Return the names of the classes that a network with the weights of an `.npz` file knows.
+
+    Raises:
+        BrokenFileError: The file can't be read, or names none.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return tuple(str(name) for name in file["classes"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BrokenFileError(f"{path.name} names no classes: {error}") from error
 
 
 def _read_npz(path: Path) -> Layers:

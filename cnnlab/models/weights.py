@@ -175,6 +175,14 @@ def find(
     if isinstance(weights, Weights):
         if weights.network != network:
             raise ValueError(f"Expected weights of {network}. Received: weights={weights.title!r}")
+        if not include_top:
+            return weights
+        if weights.path is None:
+            raise ValueError(
+                f"Expected include_top=True with trained weights only. Received: {weights.title!r}"
+            )
+        if weights.name == "ImageNet":  # whose file may be the one without those layers
+            return _imagenet(network, include_top, offline, DEFAULT_LIMITS)
         return weights
     if weights is None:
         return Weights(network, "random", "drawn at random")

@@ -1,7 +1,7 @@
 """Every figure of the notebooks: a function of plain arrays that returns a Matplotlib figure.
 
-Nothing is shown, no argument is changed, and a figure knows no other room: what it draws is
-computed by whoever calls it. Where to find which, with the notebook and section that show it first:
+Nothing is shown, no argument is changed, and a figure knows no other room: its arrays come from
+whoever calls it. Where to find which, with the notebook and section that explain it:
 
 - `convolution`, how a convolution computes: `dot_product`, `sliding`, `volumes`, `output_sizes`,
   `matrices`, `areas` (notebook 1, section 1).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,8 @@ def signals(
     for i, (ax, (name, curves)) in enumerate(zip(axes, series.items(), strict=True)):
         canvas.style_axes(ax)
         curves = np.atleast_2d(curves)
-        for curve, color in zip(curves, (canvas.INK, *canvas.SERIES[1:]), strict=False):
+        colors = itertools.cycle((canvas.INK, *canvas.SERIES[1:]))
+        for curve, color in zip(curves, colors, strict=False):
             ax.plot(curve, color=color, lw=1.1 if len(curves) == 1 else 1.6)
         if i < len(spans) and spans[i] is not None:
             ax.axvspan(*spans[i], color=canvas.PALE_VERMILLION, lw=0, zorder=0)
@@ -96,9 +98,9 @@ def costs(
     units = [""] * len(panels) if units is None else units
     figure = canvas.new_figure(0.3 * len(names) + 0.5, title)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, color, unit, (heading, values) in zip(
-        axes, canvas.SERIES, units, panels.items(), strict=False
-    ):
+    colors = itertools.cycle(canvas.SERIES)
+    for ax, unit, (heading, values) in zip(axes, units, panels.items(), strict=True):
+        color = next(colors)
         sizes = np.array(list(values.values()), dtype=float)
         canvas.style_axes(ax, rules="")
         ax.barh(range(len(names)), sizes, color=color, height=0.62)
@@ -135,7 +137,7 @@ def score_lines(
     ax = canvas.style_axes(figure.subplots(), xlabel=xlabel, ylabel=ylabel)
     ax.set_xscale(xscale)
     ends = []
-    for color, (name, scores) in zip(canvas.SERIES, series.items(), strict=False):
+    for color, (name, scores) in zip(itertools.cycle(canvas.SERIES), series.items(), strict=False):
         x, means = list(scores), [float(np.mean(values)) for values in scores.values()]
         canvas.draw_line(ax, x, means, color, markersize=0)
         for place, values in scores.items():
@@ -196,7 +198,8 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
     figure = canvas.new_figure(0.21 * len(names) + 0.7, title)
     axes = figure.subplots(1, len(moved), sharex=True, sharey=True, squeeze=False)[0]
     peak = max(max(values.values()) for values in moved.values()) or 1.0
-    for ax, color, (stage, values) in zip(axes, canvas.SERIES, moved.items(), strict=False):
+    colors = itertools.cycle(canvas.SERIES)
+    for ax, color, (stage, values) in zip(axes, colors, moved.items(), strict=False):
         canvas.style_axes(ax, rules="x")
         ax.barh(range(len(names)), list(values.values()), color=color, height=0.7)
         for row, value in enumerate(values.values()):

@@ -7,6 +7,7 @@ notebook keeps these figures as JPEG, which takes a quarter of PNG's bytes.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -109,7 +110,7 @@ def progress(
     _paint(left, image)
     canvas.style_axes(ax, xlabel="steps").set_yscale("log")
     ends = []
-    for (name, values), color in zip(history.items(), canvas.SERIES, strict=False):
+    for (name, values), color in zip(history.items(), itertools.cycle(canvas.SERIES), strict=False):
         values = np.asarray(values, dtype=float)
         shown = np.where(values > 0, values, np.nan)
         x = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)

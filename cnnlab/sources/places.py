@@ -51,17 +51,23 @@ def shipped(name: str) -> Path:
     Args:
         name: Its path there, such as "pictures/lake.jpg".
 
+    Returns:
+        The file's path on this disk.
+
     Raises:
-        FileNotFoundError: It has been lost; the message says where it should be.
+        ValueError: The name leads elsewhere.
+        FileNotFoundError: No such file; the message says where it should be.
     """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"Expected a path inside what ships. Received: name={name!r}")
     folders = [*_repository_data(), Place(PACKAGE / "shipped", f"{PACKAGE.name}/shipped/")]
     for place in folders:
         if (path := place.folder / name).is_file():
             return path
     raise FileNotFoundError(
-        f"{name} ships with this library but is not there. Expected it in "
-        f"{' or '.join(place.label for place in folders)}. Install the library again, or take the "
-        f"file from the repository's data/ and put it into {folders[0].label}"
+        f"Expected {name} in {' or '.join(place.label for place in folders)}, with what ships. "
+        "Received: nothing of that name. If the repository's data/ has it, install the library "
+        f"again or put the file into {folders[0].label}"
     )
 
 

@@ -133,7 +133,7 @@ def stylize(
         The picture with its losses by term.
 
     Raises:
-        ValueError: An argument is invalid; before any work.
+        ValueError: An argument is invalid; before the first step.
         TypeError: A picture is of a type that `images.read` doesn't take.
         OSError: A picture isn't there.
         MemoryError: The device ran out of memory; the message names a size to try.
@@ -214,7 +214,7 @@ def _run(
 
 
 def _out_of_memory(recorder: Recorder) -> str:
-    """Name a size that would fit by the estimate, by which memory is in proportion to area."""
+    """Name half the size to try: by the estimate, memory is in proportion to area."""
     level, last = recorder.level, recorder.levels[-1]
     share = level.height * level.width / (last.height * last.width)
     return (

@@ -3,8 +3,8 @@
     painter, history = train_painter("waves.jpg", photographs)
     painted = painter.predict(pictures)
 
-`stylize` optimises each picture anew. Here the loss is the same, but what it trains is a network,
-so afterwards a picture costs one pass through it.
+`stylize` optimises each picture anew. Here the distances are the same, but what they train is a
+network, so afterwards a picture costs one pass through it.
 
 Sources: Johnson, Alahi and Fei-Fei 2016, https://arxiv.org/abs/1603.08155; instance normalization
 from Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022; upsampling by resizing, which leaves no

@@ -50,10 +50,10 @@ class StyleResult:
         image: uint8 (h, w, 3), RGB.
         history: Term -> float32 (steps,), unweighted, as it was before each step: "content",
             "style", "variation"; and "total", their weighted sum.
-        seconds: Of the whole call after its checks, compiling included.
+        seconds: Of the whole call, compiling included.
         levels: The sizes, with the steps planned at each.
         estimate: What had been expected.
-        stopped: Whether it was interrupted; the picture is then the best there was.
+        stopped: Whether it was interrupted; the picture is then the one reached so far.
     """
 
     image: np.ndarray
@@ -65,7 +65,7 @@ class StyleResult:
 
 
 class Recorder:
-    """Keep the best picture so far and the losses of every step, and report them.
+    """Keep the picture reached so far and the losses of every step, and report them.
 
     Losses stay on the device until they are reported, so that it needn't wait for Python.
 

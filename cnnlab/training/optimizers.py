@@ -34,7 +34,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         self.peak, self.steps, self.warmup = peak, steps, warmup
 
     def __call__(self, step):
-        """The learning rate of batch number `step` (from 0), float32."""
+        """Compute the learning rate of batch number `step` (from 0), float32."""
         done = (ops.cast(step, "float32") + 0.5) / self.steps  # the middle of the step: never 0
         climb = done / max(self.warmup, 1e-9)
         fall = (1 - done) / (1 - self.warmup)

@@ -96,7 +96,7 @@ def on_device(
     *,
     mirror: bool = False,
 ) -> keras.Model:
-    """A model that takes row numbers of `pictures` and returns what `model` says of them.
+    """Build a model that takes row numbers of `pictures` and returns what `model` says of them.
 
     It shares its weights with `model`: train this one, then use and save that one.
 
@@ -118,7 +118,7 @@ def on_device(
 
 
 def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarray]) -> None:
-    """Put a compiled trainer back to before its first step and keep what was compiled.
+    """Put a compiled trainer back to before its first step, and keep what was compiled.
 
     Compiling takes longer than many an epoch, so several seeds or settings had better share it.
     The optimizer's variables are again what building it made, the learning rate excepted, which
@@ -149,7 +149,7 @@ def _state(optimizer: keras.Optimizer) -> list[keras.Variable]:
 
 
 def _like(optimizer: keras.Optimizer) -> keras.Optimizer:
-    """A new optimizer of the same settings, the learning rate excepted."""
+    """Make a new optimizer of the same settings, the learning rate excepted."""
     config = optimizer.get_config()
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return type(optimizer)(**config | {"inner_optimizer": _like(optimizer.inner_optimizer)})
@@ -233,7 +233,7 @@ class Augment(keras.layers.Layer):
         return x
 
     def _draw(self, n, low: int, high: int):
-        """A random integer in low…high for each picture, shape (n, 1)."""
+        """Draw a random integer in low…high for each picture, shape (n, 1)."""
         return keras.random.randint((n, 1), low, high + 1, seed=self.seed_generator)
 
     def _hidden(self, n, side: int):

@@ -61,7 +61,14 @@ def classifier(
 def enlarge(pixels: keras.KerasTensor, size: int | None) -> keras.KerasTensor:
     """Scale pictures inside a model so that their shorter side has `size` pixels; None: not."""
     height, width = pixels.shape[1:3]
-    if size is None or size == min(height, width):
+    if size is None:
+        return pixels
+    if height is None or width is None:
+        raise ValueError(
+            "Expected pictures of known height and width where a size is given. "
+            f"Received: shape={pixels.shape}, size={size}"
+        )
+    if size == min(height, width):
         return pixels
     scale = size / min(height, width)
     target = round(scale * height), round(scale * width)
@@ -72,7 +79,7 @@ def enlarge(pixels: keras.KerasTensor, size: int | None) -> keras.KerasTensor:
 def unfreeze(
     model: keras.Model, since: str | None = None, *, batch_norm: bool = False
 ) -> list[str]:
-    """Let the backbone's layers learn from one of them on, and freezes those before it.
+    """Let the backbone's layers learn from one of them on, and freeze those before it.
 
     Takes effect at the next `compile`. The layers on top of the backbone always learn.
 

@@ -103,11 +103,21 @@ def probes(
 def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
     """Hash everything that the features depend on: 32 hexadecimal digits."""
     digest = hashlib.sha256()
-    kinds = [(type(layer).__name__, layer.compute_dtype) for layer in backbone.layers]
+    kinds = [
+        (type(layer).__name__, layer.compute_dtype, _settings(layer)) for layer in backbone.layers
+    ]
     digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
     for array in (*backbone.get_weights(), pictures):
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:32]
+
+
+def _settings(layer: keras.Layer) -> dict:
+    """Return a layer's configuration without its name, which Keras numbers anew in each process."""
+    try:
+        return {key: value for key, value in layer.get_config().items() if key != "name"}
+    except NotImplementedError:  # a layer of somebody's own that can't be saved
+        return {}
 
 
 def _averaging(

@@ -318,3 +318,10 @@ def test_stream_needs_enough_pictures(tmp_path):
     fill(tmp_path, {"red": 3, "blue": 3})
     with pytest.raises(ValueError, match=r"at least 10 pictures"):
         data.stream(tmp_path)
+
+
+def test_two_subfolders_for_one_set_are_refused(tmp_path):
+    for part in ("train", "val", "valid"):
+        fill(tmp_path / "mine" / part, {"red": 4, "blue": 4})
+    with pytest.raises(ValueError, match=r"Received: train, val, valid, of which two name one set"):
+        data.load(tmp_path / "mine")

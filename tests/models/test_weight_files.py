@@ -153,3 +153,9 @@ def test_other_files_of_the_same_kind_are_no_weights(tmp_path):
 
 def test_a_packed_file_knows_its_classes(tmp_path):
     assert weight_files.read_class_names(write_npz(tmp_path / "w.npz", network())) == ("cat", "dog")
+
+
+def test_a_file_without_class_names_is_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", **{"block1_conv1/bias": np.zeros(3)})
+    with pytest.raises(BrokenFileError, match=r"mine\.npz names no classes"):
+        weight_files.read_class_names(tmp_path / "mine.npz")

@@ -130,7 +130,7 @@ def test_another_network_under_the_published_name_is_refused_by_its_first_other_
 
 def test_what_ships_is_found_or_said_where_it_should_be(disk, caplog):
     for wanted in ("shipped", "auto"):
-        with pytest.raises(FileNotFoundError, match=r"ships with .* in data/ or cnnlab/shipped/\."):
+        with pytest.raises(FileNotFoundError, match="in data/ or cnnlab/shipped/, with"):
             weights.find("vgg16", wanted, offline=True)
     assert "not ImageNet" not in caplog.text  # nothing is announced that there isn't
     (disk / "repository/data" / weights.SHIPPED).touch()
@@ -272,3 +272,9 @@ def test_class_names_of_imagenet(disk, monkeypatch):
     assert models.class_names("imagenet") == ("tench", "sea hen")
     with pytest.raises(ValueError, match="Received: weights='cifar10'"):
         models.class_names("cifar10")
+
+
+def test_random_weights_have_no_top_however_they_are_given():
+    random = weights.find("vgg16", None)
+    with pytest.raises(ValueError, match="Expected include_top=True with trained weights only"):
+        weights.find("vgg16", random, include_top=True)

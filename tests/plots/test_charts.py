@@ -59,3 +59,10 @@ def test_changes_say_which_layers_were_frozen_and_share_one_scale():
     assert [text.get_text() for text in second.texts] == []
     assert [bar.get_width() for bar in second.patches] == [0.1, 0.4]
     assert first.get_xlim() == second.get_xlim()
+
+
+def test_more_series_than_colours_are_all_drawn():
+    scores = {f"s{i}": {1: [i / 20], 2: [i / 10]} for i in range(10)}
+    ax = plots.score_lines(scores, xlabel="x", ticks={1: "1", 2: "2"}).axes[0]
+    assert set(scores) <= set(texts(ax.figure))
+    assert len(plots.costs({f"p{i}": {"a": 1.0} for i in range(10)}).axes) == 10

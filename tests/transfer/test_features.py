@@ -64,6 +64,14 @@ class TestExtract:
         for name in NAMES:
             np.testing.assert_array_equal(again[name], first[name])
 
+    def test_a_backbone_that_scales_otherwise_makes_features_of_its_own(self, cached):
+        found = []
+        for scale in (1 / 64, 1 / 128):
+            bone = backbone()
+            bone.get_layer("scale").scale = scale
+            found.append(transfer.extract_features(bone, PICTURES, **cached)["block2_pool"])
+        assert np.abs(found[0] - found[1]).max() > 0.01
+
     def test_a_backbone_made_again_finds_what_the_first_one_left(self, cached):
         transfer.extract_features(backbone(), PICTURES, **cached)
         transfer.extract_features(backbone(name="other"), PICTURES.copy(), **cached)

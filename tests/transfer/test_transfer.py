@@ -215,3 +215,8 @@ class TestWithBatchNorm:
         bone.get_layer("block2_conv1").activation = keras.activations.tanh
         with pytest.raises(ValueError, match=r"ReLU.*block2_conv1"):
             transfer.with_batch_norm(bone, PICTURES)
+
+
+def test_a_size_needs_pictures_of_known_height_and_width():
+    with pytest.raises(ValueError, match="Expected pictures of known height and width"):
+        transfer.classifier(backbone(), 3, input_shape=(None, None, 3), size=16)

@@ -25,6 +25,13 @@ _ROOMS += ("sources", "style", "training", "transfer")
 _NO_TRIALS = "--xla_gpu_enable_triton_gemm=false"
 _KNOW_NO_TRIALS = ("2.20", "2.21")
 
+# Where XLA keeps what it compiled, and which kernels proved fastest, for the next process.
+_KEPT = {
+    "XLA_FLAGS": "--xla_gpu_per_fusion_autotune_cache_dir",
+    "TF_XLA_FLAGS": "--tf_xla_persistent_cache_directory",
+}
+_KNOW_KEPT = ("2.21",)
+
 
 def __getattr__(name: str) -> ModuleType:
     if name in _ROOMS:
@@ -37,7 +44,7 @@ def __dir__() -> list[str]:
 
 
 @functools.cache  # so that a cell can be run again
-def start_tensorflow() -> None:
+def start_tensorflow(*, keep_compiled: str | os.PathLike[str] | None = None) -> None:
     """Import TensorFlow quietly, with its fastest CPU kernels, and let it share the GPUs.
 
     Call this before anything else imports TensorFlow or Keras: TensorFlow reads its switches only
@@ -47,6 +54,12 @@ def start_tensorflow() -> None:
     What TensorFlow's C++ side prints while it starts is left out, whatever the log level: in a
     notebook it would stand under the first cell as an error. Afterwards only what ends the process
     is printed there. Python's own errors and warnings are not affected.
+
+    Args:
+        keep_compiled: A folder, made if it isn't there, in which XLA keeps its compiled programs
+            and its choice of kernels, so that the next process needn't compile them again. It may
+            be deleted at any time. Versions of TensorFlow that aren't known to bear that keep
+            nothing.
 
     Warns:
         UserWarning: TensorFlow was imported before, so that its switches stay as they were.
@@ -59,6 +72,8 @@ def start_tensorflow() -> None:
         )
     else:
         _set_switches()
+        if keep_compiled is not None and _version_in(_KNOW_KEPT):
+            _set_kept(os.fspath(keep_compiled))
     with _no_native_stderr():
         import tensorflow as tf
 
@@ -77,7 +92,7 @@ def _set_switches() -> None:
     # running out of memory too, are Python exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     flags = os.environ.get("XLA_FLAGS", "")
-    if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _knows_no_trials():
+    if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _version_in(_KNOW_NO_TRIALS):
         os.environ["XLA_FLAGS"] = f"{flags} {_NO_TRIALS}".strip()
 
 
@@ -86,14 +101,22 @@ def _has_nvidia_gpu() -> bool:
     return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
-def _knows_no_trials() -> bool:
+def _set_kept(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    for variable, flag in _KEPT.items():
+        others = os.environ.get(variable, "")
+        if flag not in others:
+            os.environ[variable] = f"{others} {flag}={folder}".strip()
+
+
+def _version_in(known: tuple[str, ...]) -> bool:
     from importlib import metadata  # many modules, needed only beside a GPU
 
     try:
         version = metadata.version("tensorflow")
     except metadata.PackageNotFoundError:  # a build under another name
         return False
-    return ".".join(version.split(".")[:2]) in _KNOW_NO_TRIALS
+    return ".".join(version.split(".")[:2]) in known
 
 
 @contextlib.contextmanager

@@ -132,6 +132,55 @@ def test_xla_is_told_only_beside_a_gpu_and_by_versions_that_know_the_flag(no_swi
     assert switches(gpu=True)[2] == "--xla_gpu_enable_triton_gemm=true"
 
 
+@pytest.mark.slow
+def test_the_second_process_compiles_nothing(no_switches, tmp_path):
+    """The flags are ones that TensorFlow knows, and programs are written and read again."""
+    code = f"""
+import cnnlab
+cnnlab.start_tensorflow(keep_compiled={str(tmp_path)!r})
+import tensorflow as tf
+tf.function(lambda x: tf.linalg.matmul(x, x) + 1, jit_compile=True)(tf.ones((4, 4)))
+"""
+    stamps = []
+    for _ in range(2):
+        run(code)
+        stamps.append({p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("*.pb")})
+    assert stamps[0]
+    assert stamps[0] == stamps[1]
+
+
+def kept(folder, version: str) -> list[str | None]:
+    code = f"""
+import os, sys, types, cnnlab
+from importlib import metadata
+cnnlab._has_nvidia_gpu = lambda: False
+metadata.version = {{"tensorflow": {version!r}}}.__getitem__
+config = types.SimpleNamespace(list_physical_devices=lambda kind: [])
+cnnlab._no_native_stderr = lambda: sys.modules.update(tensorflow=tf) or open(os.devnull)
+tf = types.SimpleNamespace(config=config)
+cnnlab.start_tensorflow(keep_compiled={str(folder)!r})
+print([os.environ.get(switch) for switch in ("XLA_FLAGS", "TF_XLA_FLAGS")])
+"""
+    return ast.literal_eval(run(code).stdout)
+
+
+def test_compiled_programs_are_kept_by_versions_that_know_how(no_switches, monkeypatch, tmp_path):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    folder = tmp_path / "new" / "xla"
+    assert kept(folder, "2.22.0") == [None, None]
+    assert not folder.exists()
+    flags = ["--xla_gpu_per_fusion_autotune_cache_dir", "--tf_xla_persistent_cache_directory"]
+    flags = [f"{flag}={folder}" for flag in flags]
+    assert kept(folder, "2.21.0") == flags
+    assert folder.is_dir()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=here")
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=elsewhere")
+    assert kept(folder, "2.21.0") == [
+        f"--xla_dump_to=here {flags[0]}",
+        "--tf_xla_persistent_cache_directory=elsewhere",
+    ]
+
+
 def test_tensorflow_starts_with_stderr_closed(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     code = "import sys, cnnlab; cnnlab.start_tensorflow(); print(sys.stderr, sys.modules.keys())"

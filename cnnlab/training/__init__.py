@@ -1,12 +1,17 @@
 """What surrounds Keras's `compile` and `fit`: the device, pictures on it, order, optimizers.
 
 Taught in the first notebook, from "Augmentation" to "Rung 5", and used by every longer training
-after that. Keras trains; nothing here hides it.
+after that. Keras trains; nothing here hides it. The speed race on CIFAR-10 takes from here its
+blocks of steps, its optimizers and its choice of hard pictures.
 """
 
 from cnnlab import _keras  # noqa: F401
+from cnnlab.training.blocks import BlockTrainer, LookUp, Visits
+from cnnlab.training.hard_half import HardHalf
 from cnnlab.training.hardware import Device, device, environment
-from cnnlab.training.optimizers import Muon, OneCycle
+from cnnlab.training.lookahead import Lookahead
+from cnnlab.training.losses import SmoothCrossentropy
+from cnnlab.training.optimizers import BatchedMuon, Muon, OneCycle, RankedSGD
 from cnnlab.training.pictures import (
     Augment,
     DevicePictures,
@@ -16,18 +21,29 @@ from cnnlab.training.pictures import (
     start_over,
     to_device,
 )
+from cnnlab.training.strategies import Shared, strategy
 
 __all__ = [
     "Augment",
+    "BatchedMuon",
+    "BlockTrainer",
     "Device",
     "DevicePictures",
+    "HardHalf",
+    "LookUp",
+    "Lookahead",
     "Muon",
     "OneCycle",
+    "RankedSGD",
+    "Shared",
+    "SmoothCrossentropy",
     "TrainingPictures",
+    "Visits",
     "device",
     "environment",
     "on_device",
     "shuffled_batches",
     "start_over",
+    "strategy",
     "to_device",
 ]

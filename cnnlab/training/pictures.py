@@ -157,7 +157,11 @@ def _like(optimizer: keras.Optimizer) -> keras.Optimizer:
 
 
 class _LookUp(keras.layers.Layer):
-    """Row numbers (n,) to float32 pictures (n, height, width, 3)."""
+    """Row numbers (n,) to float32 pictures (n, height, width, 3).
+
+    `LookUp` of blocks.py is told whether to mirror; this one remembers it, so that `fit` needs
+    nothing but row numbers.
+    """
 
     def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -216,8 +220,8 @@ class Augment(keras.layers.Layer):
         if not training:
             return pictures
         n, height, width = ops.shape(pictures)[0], pictures.shape[1], pictures.shape[2]
-        rows = _reflect(ops.arange(height) + self._draw(n, -self.crop, self.crop), height)
-        columns = _reflect(ops.arange(width) + self._draw(n, -self.crop, self.crop), width)
+        rows = reflect(ops.arange(height) + self._draw(n, -self.crop, self.crop), height)
+        columns = reflect(ops.arange(width) + self._draw(n, -self.crop, self.crop), width)
         if self.flip:
             columns = ops.where(self._draw(n, 0, 1) == 1, width - 1 - columns, columns)
         x = tf.gather(pictures, rows, axis=1, batch_dims=1)
@@ -233,13 +237,17 @@ class Augment(keras.layers.Layer):
         return keras.random.randint((n, 1), low, high + 1, seed=self.seed_generator)
 
     def _hidden(self, n, side: int):
-        """Which rows (or columns) of each picture cutout hides: bool (n, side)."""
-        start = self._draw(n, 0, side - self.cutout)
-        place = ops.arange(side)
-        return ops.logical_and(place >= start, place < start + self.cutout)
+        """Draw which rows (or columns) of each picture cutout hides: bool (n, side)."""
+        return covers(self._draw(n, 0, side - self.cutout), self.cutout, side)
 
 
-def _reflect(index, side: int):
+def reflect(index, side: int):
     """Fold indices that run over the edge back inside, as in a mirror on the last pixel."""
     index = ops.abs(index)
     return ops.minimum(index, 2 * (side - 1) - index)
+
+
+def covers(start, length: int, side: int):
+    """Tell which of `side` places lie in start…start + length - 1: (n, 1) to bool (n, side)."""
+    place = ops.arange(side)
+    return ops.logical_and(place >= start, place < start + length)

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnlab import training
 from cnnlab.training import optimizers
@@ -64,3 +65,69 @@ class TestMuon:
         optimizer = training.Muon(0.2, steps=4, momentum=0.5)
         again = training.Muon.from_config(optimizer.get_config())
         assert (again.steps, again.momentum) == (4, 0.5)
+
+
+def test_rates_and_decay_by_rank_are_those_of_keras_sgd():
+    chance = np.random.default_rng(0)
+    shapes = ((3, 3, 2, 4), (4, 5), (5,))
+    starts = [chance.normal(size=s).astype(np.float32) for s in shapes]
+    pushes = [[chance.normal(size=s).astype(np.float32) for s in shapes] for _ in range(3)]
+    ours = [keras.Variable(v) for v in starts]
+    optimizer = training.RankedSGD(0.1, momentum=0.8, matrix_ratio=2.0, bias_ratio=8.0, decay=0.01)
+    optimizer.build(ours)
+    for gradients in pushes:
+        optimizer.apply([tf.constant(g) for g in gradients], ours)
+    for i, ratio in enumerate((1.0, 2.0, 8.0)):
+        rate, other = 0.1 * ratio, keras.Variable(starts[i])
+        keras_own = keras.optimizers.SGD(rate, momentum=0.8, nesterov=True)
+        keras_own.build([other])
+        for gradients in pushes:
+            keras_own.apply([gradients[i] + 0.01 / rate * np.asarray(other)], [other])
+        np.testing.assert_allclose(ours[i], other, rtol=1e-4, atol=1e-5)
+
+
+def test_orthogonalizes_each_of_a_stack_as_if_alone():
+    chance = np.random.default_rng(0)
+    matrices = [chance.normal(size=s).astype(np.float32) for s in ((20, 6), (6, 20), (12, 4))]
+    for matrix, found in zip(
+        matrices, optimizers.orthogonalize_all(matrices, iterations=8), strict=True
+    ):
+        alone = optimizers.orthogonalize_all([matrix], iterations=8)[0]
+        np.testing.assert_allclose(found, alone, atol=1e-4)
+        values = np.linalg.svd(found, compute_uv=False)
+        assert found.shape == matrix.shape
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+
+
+def test_muon_in_one_stack_is_muon_one_by_one():
+    chance = np.random.default_rng(0)
+    shapes = ((3, 3, 2, 4), (3, 3, 4, 8), (5,))
+    starts = [chance.normal(size=s).astype(np.float32) for s in shapes]
+    gradients = [chance.normal(size=s).astype(np.float32) for s in shapes]
+    results = []
+    for optimizer in (training.BatchedMuon(0.2, bias_ratio=0.3), training.Muon(0.2, sgd_ratio=0.3)):
+        variables = [keras.Variable(v) for v in starts]
+        optimizer.build(variables)
+        for _ in range(2):
+            optimizer.apply([tf.constant(g) for g in gradients], variables)
+        results.append([np.asarray(v) for v in variables])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (training.RankedSGD, {"peak": 0.3, "decay": 0.1, "bias_ratio": 5.0, "momentum": 0.7}),
+        (training.BatchedMuon, {"filter_momentum": 0.5, "iterations": 2, "half": "bfloat16"}),
+    ],
+)
+def test_a_compiled_model_saved_with_it_loads(kind, settings, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(kind(training.OneCycle(0.2, 10), **settings), "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").optimizer
+    assert type(again) is kind
+    assert settings.items() <= again.get_config().items()

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from cnnlab import layers as probe
+from cnnlab.layers import leaves
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarra
         new.build(trainer.trainable_variables)
         for variable, value in zip(_state(trainer.optimizer), _state(new), strict=True):
             variable.assign(value)
-    for layer in probe.leaves(trainer):
+    for layer in leaves(trainer):
         if generator := getattr(layer, "seed_generator", None):
             generator.state.assign(keras.random.SeedGenerator().state)
         if isinstance(layer, _LookUp):

@@ -86,7 +86,10 @@ def shuffled_batches(x, y, batch_size: int, *, seed: int, repeat: bool = False) 
     rows = rows.repeat() if repeat else rows
     rows = rows.batch(batch_size, drop_remainder=repeat or n >= batch_size)
     pick = lambda rows: keras.tree.map_structure(lambda a: tf.gather(a, rows), arrays)  # noqa: E731
-    return rows.map(pick).prefetch(tf.data.AUTOTUNE)
+    # One thread and no tuning: there is hardly any work to share, and the training needs the cores.
+    options = tf.data.Options()
+    options.autotune.enabled, options.threading.private_threadpool_size = False, 1
+    return rows.map(pick).prefetch(1).with_options(options)
 
 
 def on_device(

@@ -97,7 +97,8 @@ CLAIMS: dict[str, list[str]] = {
         # the heavier a term, the smaller it gets
         "all(a.history['content'][-1] > b.history['content'][-1]"
         " for a, b in zip(*weighed.values()))",
-        "all(a.history['style'][-1] > b.history['style'][-1] for a, b in weighed.values())",
+        # (of style where content counts too: else all weights of style win alike)
+        "(lambda a, b: a.history['style'][-1] > b.history['style'][-1])(*[*weighed.values()][-1])",
         # equal seconds: each was stopped
         "all(result.stopped for result, _ in races.values())",
         # the painter has learnt, and paints what it never saw, at another size

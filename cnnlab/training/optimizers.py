@@ -44,8 +44,26 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup}
 
 
+class _Momentum(keras.optimizers.Optimizer):
+    """Keep a velocity for each variable, as both kinds of optimizer below do."""
+
+    def build(self, var_list):
+        if not self.built:
+            super().build(var_list)
+            self.velocities = [
+                self.add_variable_from_reference(v, name="velocity") for v in var_list
+            ]
+
+    def _push(self, gradient, variable, momentum: float):
+        """Add a gradient to its velocity and return the step of Nesterov's momentum."""
+        velocity = self.velocities[self._get_variable_index(variable)]
+        pushed = momentum * velocity + gradient
+        self.assign(velocity, pushed)
+        return gradient + momentum * pushed
+
+
 @keras.saving.register_keras_serializable("cnnlab")
-class Muon(keras.optimizers.Optimizer):
+class Muon(_Momentum):
     """Orthogonalised momentum for kernels of convolutions, Nesterov's for everything else.
 
     A kernel is treated as a matrix of one column a filter. Its momentum is replaced by the nearest
@@ -79,20 +97,11 @@ class Muon(keras.optimizers.Optimizer):
         self.momentum, self.steps = momentum, steps
         self.sgd_ratio, self.sgd_momentum = sgd_ratio, sgd_momentum
 
-    def build(self, var_list):
-        if not self.built:
-            super().build(var_list)
-            self.velocities = [
-                self.add_variable_from_reference(v, name="velocity") for v in var_list
-            ]
-
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype)
-        velocity = self.velocities[self._get_variable_index(variable)]
         is_kernel = len(variable.shape) == 4
         momentum = self.momentum if is_kernel else self.sgd_momentum
-        self.assign(velocity, momentum * velocity + gradient)
-        update = gradient + momentum * velocity
+        update = self._push(gradient, variable, momentum)
         if is_kernel:
             filters = variable.shape[-1]
             update = orthogonalize(ops.reshape(update, (-1, filters)), steps=self.steps)
@@ -108,7 +117,7 @@ class Muon(keras.optimizers.Optimizer):
 
 
 @keras.saving.register_keras_serializable("cnnlab")
-class RankedSGD(keras.optimizers.Optimizer):
+class RankedSGD(_Momentum):
     """Nesterov's momentum with a rate of its own for filters, matrices and biases.
 
     Which is which shows in the number of a weight's axes: filters have four, matrices two, biases
@@ -147,13 +156,6 @@ class RankedSGD(keras.optimizers.Optimizer):
         self.matrix_ratio, self.bias_ratio = matrix_ratio, bias_ratio
         self.peak = peak if peak is not None else learning_rate
 
-    def build(self, var_list):
-        if not self.built:
-            super().build(var_list)
-            self.velocities = [
-                self.add_variable_from_reference(v, name="velocity") for v in var_list
-            ]
-
     def update_step(self, gradient, variable, learning_rate):
         ratio = {1: self.bias_ratio, 2: self.matrix_ratio}.get(len(variable.shape), 1.0)
         rate = ratio * ops.cast(learning_rate, variable.dtype)
@@ -161,13 +163,6 @@ class RankedSGD(keras.optimizers.Optimizer):
         if self.decay:
             gradient = gradient + self.decay / (ratio * self.peak) * variable
         self.assign_sub(variable, rate * self._push(gradient, variable, self.momentum))
-
-    def _push(self, gradient, variable, momentum: float):
-        """Add a gradient to its velocity and return the step of Nesterov's momentum."""
-        velocity = self.velocities[self._get_variable_index(variable)]
-        pushed = momentum * velocity + gradient
-        self.assign(velocity, pushed)
-        return gradient + momentum * pushed
 
     def get_config(self) -> dict:
         names = ("momentum", "matrix_ratio", "bias_ratio", "decay", "peak")

@@ -8,7 +8,8 @@ from cnnlab import images
 from cnnlab.style import stylize
 from cnnlab.style.colors import with_palette_of
 from cnnlab.style.descent import STEPS_PER_CALL, AdamSettings, compiled_adam, descend_by_adam
-from cnnlab.style.problem import TERMS, Objective, StyleProblem
+from cnnlab.style.objective import TERMS, Objective
+from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Estimate, pyramid_levels, style_size
 from cnnlab.style.recorder import Recorder
 from cnnlab.style.settings import Style

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from cnnlab.style.hypercolumns import (
+from cnnlab.style.laplacian import decompose, resized, synthesize
+from cnnlab.style.matching import (
     LAYERS,
     SMALL,
     centered_directions,
@@ -26,7 +27,6 @@ from cnnlab.style.hypercolumns import (
     layer_factors,
     nearest,
 )
-from cnnlab.style.laplacian import decompose, resized, synthesize
 from cnnlab.style.objective import TERMS
 from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Level

@@ -25,13 +25,14 @@ import tensorflow as tf
 
 from cnnlab import training
 from cnnlab.style.descent import AdamSettings, descend_by_adam, descend_by_lbfgs
-from cnnlab.style.hypercolumns import LAYERS
 from cnnlab.style.losses import STYLE_LOSSES
+from cnnlab.style.matching import LAYERS
 from cnnlab.style.neighbours import descend_by_neighbours, neighbour_levels
 from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Estimate, Level, estimate
 from cnnlab.style.recorder import Progress, Recorder, StyleResult
 from cnnlab.style.settings import (
+    Layers,
     Picture,
     check_choice,
     check_choices,
@@ -45,7 +46,7 @@ from cnnlab.style.settings import (
     read_styles,
     read_term_weights,
 )
-from cnnlab.style.vgg import device_weights, read_vgg
+from cnnlab.style.vgg import VGGPlan, device_weights, read_vgg
 
 log = logging.getLogger(__name__)
 
@@ -166,46 +167,66 @@ def stylize(
     started = time.perf_counter()
     check_choice("style_loss", style_loss, (*STYLE_LOSSES, NEIGHBOURS))
     check_choices(loss_form=loss_form, colors=colors, optimizer=optimizer, precision=precision)
-    by_neighbours = style_loss == NEIGHBOURS
-    if by_neighbours:
+    if style_loss == NEIGHBOURS:
         _check_neighbours(style_weights=style_weights, masks=masks, optimizer=optimizer)
-        content_layers, style_layers = LAYERS[-1:], LAYERS
+        content_layers, style_layers, pooling = LAYERS[-1:], LAYERS, pooling or "max"
         descend = _descent_by_neighbours(learning_rate, content_share, seed)
     else:
         descend = _descent(optimizer, learning_rate, averaging)
-    pooling = pooling or ("max" if by_neighbours else "average")
-    every = positive_int("callback_every", callback_every)
-    init = read_init(init)
+    every, init = positive_int("callback_every", callback_every), read_init(init)
     content = read_picture("content", content)
-    content_layers = layer_shares("content_layers", content_layers)
-    style_layers = layer_shares("style_layers", style_layers)
-    plan, weights = read_vgg(network_of(model), pooling=pooling, padding=padding)
-    plan = plan.until([*content_layers, *style_layers])
-    dtype = read_precision(precision).removeprefix("mixed_")
-    problem = StyleProblem(
-        content=content,
-        styles=read_styles(style, style_weights, masks, content.shape[:2]),
-        style_scale=number("style_scale", style_scale, 1e-3),
-        colors=colors,
-        plan=plan,
-        weights=device_weights(weights, plan, dtype),
-        content_layers=content_layers,
-        style_layers=style_layers,
-        style_loss=style_loss,
-        term_weights=read_term_weights(content=content_weight, style=style_weight, tv=tv_weight),
-        loss_form=loss_form,
-        enlarge_style=enlarge_style,
-    )
-    steps = _default_steps(by_neighbours) if steps is None else steps
-    ratio = number("pyramid_ratio", pyramid_ratio, 1.1)
-    choose_levels = neighbour_levels if by_neighbours else StyleProblem.levels
-    levels = choose_levels(problem, size, steps, pyramid, ratio)
-    expected = estimate(levels, plan, dtype, lbfgs=optimizer == "lbfgs")
+    styles = read_styles(style, style_weights, masks, content.shape[:2])
+    scale = number("style_scale", style_scale, 1e-3)
+    term_weights = read_term_weights(content=content_weight, style=style_weight, tv=tv_weight)
+    look = {"style_scale": scale, "enlarge_style": enlarge_style, "colors": colors}
+    loss = {"style_loss": style_loss, "loss_form": loss_form, "term_weights": term_weights}
+    layers = _layers(content_layers, style_layers)
+    network = read_vgg(network_of(model), pooling=pooling or "average", padding=padding)
+    network = _on_device(*network, precision, layers)
+    problem = StyleProblem(content=content, styles=styles, **look, **loss, **layers, **network)
+    levels = _levels(problem, size, steps, pyramid, number("pyramid_ratio", pyramid_ratio, 1.1))
+    expected = estimate(levels, problem.plan, problem.dtype, lbfgs=descend is descend_by_lbfgs)
     start = problem.initial_pixels(init, levels[0], seed)
-    recorder = Recorder(
-        start, levels, expected, problem.to_picture, callback=callback, every=every, started=started
-    )
+    report = {"callback": callback, "every": every, "started": started}
+    recorder = Recorder(start, levels, expected, problem.to_picture, **report)
     return _run(descend, problem, recorder, jit_compile)
+
+
+def _layers(content_layers: Layers, style_layers: Layers) -> dict[str, dict[str, float]]:
+    """Return both with their shares."""
+    return {
+        "content_layers": layer_shares("content_layers", content_layers),
+        "style_layers": layer_shares("style_layers", style_layers),
+    }
+
+
+def _on_device(
+    plan: VGGPlan,
+    weights: dict[str, tuple[np.ndarray, ...]],
+    precision: str | None,
+    layers: dict[str, dict[str, float]],
+) -> dict[str, object]:
+    """Return a network's plan, no deeper than these layers, and its weights on the device."""
+    plan = plan.until(name for shares in layers.values() for name in shares)
+    dtype = read_precision(precision).removeprefix("mixed_")
+    return {"plan": plan, "weights": device_weights(weights, plan, dtype)}
+
+
+def _levels(
+    problem: StyleProblem,
+    size: int | tuple[int, int],
+    steps: int | Sequence[int] | None,
+    count: int | None,
+    ratio: float,
+) -> tuple[Level, ...]:
+    """Return the sizes to work at, with the steps given or those that suit the device."""
+    by_neighbours, on_gpu = problem.style_loss == NEIGHBOURS, training.device().is_gpu
+    if steps is None and by_neighbours:
+        steps = NEIGHBOURS_STEPS_ON_GPU if on_gpu else NEIGHBOURS_STEPS_ON_CPU
+    elif steps is None:
+        steps = STEPS_ON_GPU if on_gpu else STEPS_ON_CPU
+    levels = neighbour_levels if by_neighbours else StyleProblem.levels
+    return levels(problem, size, steps, count, ratio)
 
 
 def _descent(optimizer: str, learning_rate: float | None, averaging: float) -> Callable[..., None]:
@@ -240,12 +261,6 @@ def _descent_by_neighbours(
         content_share=number("content_share", content_share, 0, 1),
         seed=seed,
     )
-
-
-def _default_steps(by_neighbours: bool) -> int:
-    if by_neighbours:
-        return NEIGHBOURS_STEPS_ON_GPU if training.device().is_gpu else NEIGHBOURS_STEPS_ON_CPU
-    return STEPS_ON_GPU if training.device().is_gpu else STEPS_ON_CPU
 
 
 def _is_worth_compiling(expected: Estimate, levels: Sequence[Level]) -> bool:

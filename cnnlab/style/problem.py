@@ -57,6 +57,11 @@ class StyleProblem:
     enlarge_style: bool = False
 
     @property
+    def dtype(self) -> str:
+        """The precision computed in, "float32" or "bfloat16"."""
+        return self.weights[self.plan.layers[0][0]][0].dtype.name
+
+    @property
     def objective(self) -> Objective:
         """What is compared: layers of terms whose weight is 0 are left out."""
         content_weight, style_weight, _ = self.term_weights

@@ -56,20 +56,20 @@ METHODS = {
     "maxpool": {"pooling": "max"},
     "crowson_weights": {"style_layers": CROWSON},
     "sized_weights": {"style_layers": CROWSON_SIZED},
-    "scaled": {"loss_form": "scaled", "style_weight": 3.0},
+    "scaled": {"loss_form": "scaled", "style_weight": 10.0},
     "sqrt2": SQRT2,
     "tv2": {"tv_weight": 2.0},
     "no_average": {"averaging": 0.0},
     "content3": {"content_weight": 3.0},
     "content10": {"content_weight": 10.0},
     "wasserstein": {"style_loss": "wasserstein"},
-    # All of them, at three weights of content.
-    "together_c1": TOGETHER | {"style_weight": 3.0},
-    "together_c2": TOGETHER | {"style_weight": 1.5},
-    "together_c4": TOGETHER | {"style_weight": 0.75},
-    # Squares, but all the rest.
-    "squared_c1": TOGETHER | {"loss_form": "squared"},
-    "squared_c4": TOGETHER | {"loss_form": "squared", "content_weight": 4.0},
+    # All of them, at several weights of style; and with squares.
+    "together_s3": TOGETHER | {"style_weight": 3.0},
+    "together_s10": TOGETHER | {"style_weight": 10.0},
+    "together_s30": TOGETHER | {"style_weight": 30.0},
+    "together_sized_s10": TOGETHER | {"style_weight": 10.0, "style_layers": CROWSON_SIZED},
+    "squared_s30": TOGETHER | {"loss_form": "squared"},
+    "squared_s100": TOGETHER | {"loss_form": "squared", "style_weight": 100.0},
     # What style-transfer-pytorch has by default, with fewer steps and with its own.
     "port": PORT,
     "port_c2": PORT | {"content_weight": 2 * PORT_CONTENT},

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.style.problem import TERMS, Objective, StyleProblem, Targets, terms_and_gradient
+from cnnlab.style.objective import TERMS, Objective, Targets, terms_and_gradient
+from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Level
 from cnnlab.style.recorder import Recorder
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 STYLE_LOSSES = ("gram", "wasserstein", "moments")
+LOSS_FORMS = ("squared", "scaled")
 SMALL = 1e-12
 # Covariances get this share of their mean variance on the diagonal, so that they have a root that
 # single precision can find, and a slope there.
@@ -108,7 +109,12 @@ def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
     return StyleTarget(wanted, energy, matrix_roots(_covariance(wanted, energy))[0])
 
 
-def style_distance(found: Statistics, target: StyleTarget, style_loss: str = "gram") -> tf.Tensor:
+def style_distance(
+    found: Statistics,
+    target: StyleTarget,
+    style_loss: str = "gram",
+    loss_form: str = "squared",
+) -> tf.Tensor:
     """Compute how far apart two styles are in one layer: a scalar, 0 if they are the same.
 
     "gram": the squared error of the Gram matrix, over the square of the one wanted.
@@ -117,30 +123,55 @@ def style_distance(found: Statistics, target: StyleTarget, style_loss: str = "gr
     that has to be moved.
     "moments": the same distance as if channels were independent: the squared errors of their means
     and standard deviations, as in AdaIN.
+
+    The loss form "scaled" makes the first and the last a ratio of `scaled_error`s, and takes the
+    root of the distance of "wasserstein": all three then grow with the error, not with its square.
     """
     wanted = target.statistics
     if style_loss == "gram":
+        if loss_form == "scaled":
+            return scaled_error(found.second - wanted.second) / scaled_error(wanted.second)
         return tf.reduce_sum(tf.square(found.second - wanted.second)) / target.size
     error = tf.reduce_sum(tf.square(found.mean - wanted.mean))
     if style_loss == "moments":
-        deviations = _deviations(found) - _deviations(wanted)
-        return (error + tf.reduce_sum(tf.square(deviations))) / target.size
+        deviations = _deviations(wanted)
+        if loss_form == "scaled":
+            errors = found.mean - wanted.mean, _deviations(found) - deviations
+            size = scaled_error(tf.concat([wanted.mean, deviations], 0))
+            return scaled_error(tf.concat(errors, 0)) / size
+        return (error + tf.reduce_sum(tf.square(_deviations(found) - deviations))) / target.size
     covariance = _covariance(found, target.size)
     error += tf.linalg.trace(covariance) + tf.reduce_sum(tf.square(target.root))
     error -= 2 * trace_of_root(target.root @ covariance @ target.root)
+    if loss_form == "scaled":
+        return tf.sqrt(tf.maximum(error / target.size, 0) + SMALL)
     return error / target.size
 
 
-def content_distance(found: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+def content_distance(found: tf.Tensor, wanted: tf.Tensor, loss_form: str = "squared") -> tf.Tensor:
     """Divide the mean squared error of features by the mean square of those wanted: a scalar.
 
     Args:
         found: (..., channels), any float; compared in float32 at least.
         wanted: The same shape.
+        loss_form: "scaled" divides `scaled_error`s instead.
     """
     found, wanted = _at_least_single(found), _at_least_single(wanted)
+    if loss_form == "scaled":
+        return scaled_error(found - wanted) / (scaled_error(wanted) + SMALL)
     error = tf.reduce_mean(tf.square(found - wanted))
     return error / (tf.reduce_mean(tf.square(wanted)) + SMALL)
+
+
+def scaled_error(error: tf.Tensor) -> tf.Tensor:
+    """Divide the sum of squares by the sum of absolute values: a scalar, in the error's own units.
+
+    A square's slope vanishes on the way to its target, this one's doesn't: the sum of its absolute
+    derivatives stays about 1, so a layer pulls as hard near the target as far from it.
+
+    Source: K. Crowson, style-transfer-pytorch (ScaledMSELoss).
+    """
+    return tf.reduce_sum(tf.square(error)) / (tf.reduce_sum(tf.abs(error)) + SMALL)
 
 
 def total_variation(pixels: tf.Tensor) -> tf.Tensor:

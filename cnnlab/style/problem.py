@@ -1,125 +1,27 @@
-"""What a style transfer minimises: the problem for any size, and its targets and loss at one."""
+"""What a style transfer is given, and the targets that follow from it at any size."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from cnnlab import images
-from cnnlab.style.colors import grey, grey_like, with_colors_of, with_palette_of
-from cnnlab.style.losses import (
-    Statistics,
-    StyleTarget,
-    content_distance,
-    statistics,
-    style_distance,
-    style_target,
-    total_variation,
+from cnnlab.style.colors import (
+    grey,
+    grey_like,
+    with_colors_of,
+    with_hues_mapped,
+    with_palette_of,
 )
-from cnnlab.style.pyramid import Level, pyramid_levels, style_size, target_size
-from cnnlab.style.settings import Style, positive_int
+from cnnlab.style.losses import Statistics, StyleTarget, statistics, style_target
+from cnnlab.style.objective import Objective, Region, Targets
+from cnnlab.style.pyramid import SMALLEST_LEVEL, Level, pyramid_levels, style_size, target_size
+from cnnlab.style.settings import Style
 from cnnlab.style.vgg import VGGPlan, extract_features
-
-TERMS = ("total", "content", "style", "variation")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is compared, without numbers: the part of a style transfer that gets compiled.
-
-    Attributes:
-        plan: The network, to the deepest layer compared.
-        content_layers: Names; empty leaves content out.
-        style_layers: Names; empty leaves style out.
-        style_loss: One of `losses.STYLE_LOSSES`.
-    """
-
-    plan: VGGPlan
-    content_layers: tuple[str, ...]
-    style_layers: tuple[str, ...]
-    style_loss: str = "gram"
-
-
-class Region(NamedTuple):
-    """A part of the picture and the style wanted there.
-
-    Attributes:
-        targets: Layer name -> `StyleTarget`.
-        weight: Scalar share of the style loss.
-        masks: Layer name -> (height, width) of that layer; empty for the whole picture.
-    """
-
-    targets: dict[str, StyleTarget]
-    weight: tf.Tensor
-    masks: dict[str, tf.Tensor]
-
-
-class Targets(NamedTuple):
-    """The numbers of an objective at one size, all float32 tensors unless noted.
-
-    Attributes:
-        weights: The network's, from `vgg.device_weights`, in the precision to compute in.
-        content: Layer name -> features wanted, in the same precision.
-        regions: The styles wanted.
-        layer_weights: Layer name -> its shares (in the content loss, in the style loss).
-        term_weights: (3,): of content, style and total variation.
-    """
-
-    weights: dict[str, tuple[tf.Tensor, ...]]
-    content: dict[str, tf.Tensor]
-    regions: tuple[Region, ...]
-    layer_weights: dict[str, tf.Tensor]
-    term_weights: tf.Tensor
-
-
-def loss_terms(pixels: tf.Tensor, targets: Targets, objective: Objective) -> tf.Tensor:
-    """Compute the terms in the order of `TERMS`, (4,); the first is the others' weighted sum."""
-    content, style = objective.content_layers, objective.style_layers
-    features = {}
-    if content or style:
-        layers = dict.fromkeys(content + style)
-        features = extract_features(pixels, targets.weights, objective.plan, layers)
-    shares, zero = targets.layer_weights, tf.constant(0.0)
-    content_terms = [
-        shares[name][0] * content_distance(features[name], targets.content[name])
-        for name in content
-    ]
-    style_terms = [
-        shares[name][1] * _style_term(name, features[name], targets.regions, objective)
-        for name in style
-    ]
-    terms = [sum(content_terms, zero), sum(style_terms, zero), total_variation(pixels)]
-    return tf.stack([tf.reduce_sum(targets.term_weights * tf.stack(terms)), *terms])
-
-
-def _style_term(
-    name: str, features: tf.Tensor, regions: tuple[Region, ...], objective: Objective
-) -> tf.Tensor:
-    kind = objective.style_loss
-    found = (statistics(features, kind, region.masks.get(name)) for region in regions)
-    return sum(
-        region.weight * style_distance(own, region.targets[name], kind)
-        for region, own in zip(regions, found, strict=True)
-    )
-
-
-def terms_and_gradient(
-    pixels: tf.Tensor, targets: Targets, objective: Objective
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute the terms and the gradient of their weighted sum, times the number of pixels.
-
-    So scaled, a gradient's size doesn't depend on the picture's: a loss is a mean over pixels.
-    """
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(pixels)
-        terms = loss_terms(pixels, targets, objective)
-        total = terms[0]
-    area = tf.cast(tf.size(pixels) // 3, tf.float32)
-    return terms, area * tape.gradient(total, pixels)
 
 
 @dataclass(frozen=True)
@@ -130,13 +32,15 @@ class StyleProblem:
         content: uint8 (h, w, 3).
         styles: At least one.
         style_scale: Size at which styles are used, in units of the result's.
-        colors: "style", "content" or "matched".
+        enlarge_style: Whether a style may be enlarged beyond its own size.
+        colors: "style", "content", "matched" or "mapped".
         plan: The network, to the deepest layer compared.
         weights: The network's, from `vgg.device_weights`.
         content_layers: Name -> share.
         style_layers: Name -> share.
-        style_loss: One of `losses.STYLE_LOSSES`.
+        style_loss: One of `losses.STYLE_LOSSES`, or "neighbours".
         term_weights: Of content, style and total variation.
+        loss_form: One of `losses.LOSS_FORMS`.
     """
 
     content: np.ndarray
@@ -149,6 +53,13 @@ class StyleProblem:
     style_layers: dict[str, float]
     style_loss: str
     term_weights: tuple[float, float, float]
+    loss_form: str = "squared"
+    enlarge_style: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The precision computed in, "float32" or "bfloat16"."""
+        return self.weights[self.plan.layers[0][0]][0].dtype.name
 
     @property
     def objective(self) -> Objective:
@@ -159,20 +70,34 @@ class StyleProblem:
             tuple(self.content_layers) if content_weight else (),
             tuple(self.style_layers) if style_weight else (),
             self.style_loss,
+            self.loss_form,
         )
 
     def levels(
-        self, size: int | tuple[int, int], steps: int, count: int | None
+        self,
+        size: int | tuple[int, int],
+        steps: int | Sequence[int],
+        count: int | None,
+        ratio: float = 2.0,
+        coarsest: int = SMALLEST_LEVEL,
     ) -> tuple[Level, ...]:
-        """Return the sizes to work at: see `pyramid_levels`."""
+        """Return the sizes to work at with their steps: see `pyramid_levels`."""
         return pyramid_levels(
             target_size(size, self.content.shape[:2]),
-            positive_int("steps", steps),
+            steps,
             count,
-            [style.picture.shape[:2] for style in self.styles],
-            self.style_scale,
-            self.plan.smallest_side,
+            ratio=ratio,
+            coarsest=coarsest,
+            smallest_side=self.plan.smallest_side,
+            style_sizes=self._style_sizes,
         )
+
+    def _style_sizes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the size at which each style is used beside a picture of this height and width."""
+        return [
+            style_size(style.picture.shape[:2], shape, self.style_scale, enlarge=self.enlarge_style)
+            for style in self.styles
+        ]
 
     def content_at(self, level: Level) -> np.ndarray:
         """Return the content at this size, uint8 (h, w, 3)."""
@@ -185,7 +110,12 @@ class StyleProblem:
 
     def network_style(self, style: Style, level: Level) -> np.ndarray:
         """Return a style as the network's input, (h, w, 3) in 0…255."""
-        shape = style_size(style.picture.shape[:2], (level.height, level.width), self.style_scale)
+        shape = style_size(
+            style.picture.shape[:2],
+            (level.height, level.width),
+            self.style_scale,
+            enlarge=self.enlarge_style,
+        )
         picture = images.read(style.picture, shape)
         if self.colors == "content":
             return grey_like(picture, self.content)
@@ -196,9 +126,12 @@ class StyleProblem:
     def to_picture(self, pixels: tf.Tensor) -> np.ndarray:
         """Turn optimised pixels (1, h, w, 3) into a picture, uint8 (h, w, 3)."""
         picture = np.array(pixels)[0]
+        level = Level(*picture.shape[:2], steps=0)
         if self.colors == "content":
-            level = Level(*picture.shape[:2], steps=0)
             picture = with_colors_of(picture, self.content_at(level))
+        elif self.colors == "mapped":
+            palette = np.concatenate([style.picture.reshape(-1, 3) for style in self.styles])
+            picture = with_hues_mapped(picture, self.content_at(level), palette)
         return images.to_uint8(picture)
 
     def initial_pixels(self, init: str | np.ndarray, level: Level, seed: int) -> tf.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -13,6 +13,7 @@ from cnnlab.style.settings import positive_int
 from cnnlab.style.vgg import VGGPlan
 
 SMALLEST_LEVEL = 128
+MOST_LEVELS = 16
 # Memory of a step as multiples of the features of the picture: they are kept for the backward
 # pass, where gradients of the largest ones join them. (512 px, bfloat16, XLA, H100: 0.43 GB.)
 MEMORY_FACTOR = 3.0
@@ -62,64 +63,91 @@ def fitted(longer: int, shape: tuple[int, int]) -> tuple[int, int]:
 
 def pyramid_levels(
     size: tuple[int, int],
-    steps: int,
-    count: int | None,
-    styles: Sequence[tuple[int, int]],
-    style_scale: float,
-    smallest_side: int,
+    steps: int | Sequence[int],
+    count: int | None = None,
+    *,
+    ratio: float = 2.0,
+    coarsest: int = SMALLEST_LEVEL,
+    smallest_side: int = 1,
+    style_sizes: Callable[[tuple[int, int]], Sequence[tuple[int, int]]] = lambda shape: (),
 ) -> tuple[Level, ...]:
-    """List the sizes from coarse to fine, each twice the one before, and share out the steps.
-
-    The coarsest size gets two shares, every other one share: most of the change happens there.
+    """List the sizes from coarse to fine, each `ratio` times the one before, with their steps.
 
     Args:
         size: The last one.
-        steps: Over all sizes.
-        count: How many sizes; None takes those with a longer side of about SMALLEST_LEVEL or more
-            where no picture's side is under twice what the network needs.
-        styles: Heights and widths of the style pictures.
-        style_scale: As in `style_size`.
+        steps: Over all sizes, of which the coarsest gets two shares and every other one: most of
+            the change happens there. Or one number a size, from coarse to fine.
+        count: How many sizes; None takes as many as there are steps listed, else those with a
+            longer side of about `coarsest` or more where no picture's side is under twice what the
+            network needs.
+        ratio: Over 1.
+        coarsest: See `count`.
         smallest_side: What the network needs.
+        style_sizes: From a size to those of the style pictures there.
 
     Raises:
-        ValueError: At one of the sizes a picture is too small for the network.
+        ValueError: At one of the sizes a picture is too small for the network; or there are more or
+            fewer steps listed than sizes.
     """
-
-    def sizes_at(shape: tuple[int, int]) -> dict[str, tuple[int, int]]:
-        named = {f"style {i}": style_size(own, shape, style_scale) for i, own in enumerate(styles)}
-        return {"content": shape, **named}
+    if isinstance(steps, Sequence):
+        listed = [positive_int("steps", n) for n in steps]
+        if not listed or count not in (None, len(listed)):
+            raise ValueError(
+                f"Expected one number of steps a size. Received: steps={list(steps)}, "
+                f"pyramid={count}"
+            )
+        count, most = len(listed), len(listed)
+    else:
+        listed, most = None, positive_int("steps", steps)
 
     def good(shape: tuple[int, int]) -> bool:
-        shortest = min(min(s) for s in sizes_at(shape).values())
-        return max(shape) >= 0.9 * SMALLEST_LEVEL and shortest >= 2 * smallest_side
+        shortest = min(min(s) for s in (shape, *style_sizes(shape)))
+        return max(shape) >= 0.9 * coarsest and shortest >= 2 * smallest_side
 
-    halvings = range(1, 16 if count is None else positive_int("pyramid", count))
     sizes = [size]
-    for i in halvings:
-        half = fitted(max(1, round(max(size) / 2**i)), size)
-        if len(sizes) == steps or (count is None and not good(half)):
+    while len(sizes) < (MOST_LEVELS if count is None else positive_int("pyramid", count)):
+        coarser = fitted(max(1, round(max(size) / ratio ** len(sizes))), size)
+        if len(sizes) == most or (count is None and not good(coarser)):
             break
-        sizes.insert(0, half)
+        sizes.insert(0, coarser)
     for shape in sizes:
-        for name, (height, width) in sizes_at(shape).items():
-            if min(height, width) < smallest_side:
-                raise ValueError(
-                    f"Expected sides of at least {smallest_side} pixels, which the deepest layer "
-                    f"needs. Received: {name} of {height} × {width} pixels, at the size "
-                    f"{shape[0]} × {shape[1]} of the pyramid"
-                )
-    share = max(1, steps // (len(sizes) + 1))
-    first = steps - share * (len(sizes) - 1)
-    return tuple(Level(*shape, share if i else first) for i, shape in enumerate(sizes))
+        _check_sides(shape, style_sizes(shape), smallest_side)
+    return tuple(
+        Level(*shape, n)
+        for shape, n in zip(sizes, listed or _shares(most, len(sizes)), strict=True)
+    )
 
 
-def style_size(shape: tuple[int, int], picture: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return the size at which a style is used: the picture's times scale, never enlarged.
+def _check_sides(
+    shape: tuple[int, int], styles: Sequence[tuple[int, int]], smallest_side: int
+) -> None:
+    """Refuse a size at which the network's deepest layer is left without a position."""
+    named = {"content": shape, **{f"style {i}": own for i, own in enumerate(styles)}}
+    for name, (height, width) in named.items():
+        if min(height, width) < smallest_side:
+            raise ValueError(
+                f"Expected sides of at least {smallest_side} pixels, which the deepest layer "
+                f"needs. Received: {name} of {height} × {width} pixels, at the size "
+                f"{shape[0]} × {shape[1]} of the pyramid"
+            )
 
-    An enlarged picture has blur for detail, and blur would be taken for its style.
+
+def _shares(steps: int, count: int) -> list[int]:
+    """Share steps out among sizes: two shares for the first, one for every other."""
+    share = max(1, steps // (count + 1))
+    return [steps - share * (count - 1), *[share] * (count - 1)]
+
+
+def style_size(
+    shape: tuple[int, int], picture: tuple[int, int], scale: float, *, enlarge: bool = False
+) -> tuple[int, int]:
+    """Return the size at which a style is used: the picture's longer side times scale.
+
+    Unless told to, it isn't enlarged: an enlarged picture has blur for detail, and blur would be
+    taken for its style. But in a picture that is larger than its style, strokes then are too fine.
     """
     longer = max(1, round(max(picture) * scale))
-    return fitted(min(longer, max(shape)), shape)
+    return fitted(longer if enlarge else min(longer, max(shape)), shape)
 
 
 def estimate(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.style.problem import TERMS
+from cnnlab.style.objective import TERMS
 from cnnlab.style.pyramid import Estimate, Level
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from cnnlab import images, models, training
-from cnnlab.style.losses import STYLE_LOSSES
+from cnnlab.style.losses import LOSS_FORMS, STYLE_LOSSES
 
 Picture = str | Path | np.ndarray
 Layers = str | Sequence[str] | Mapping[str, float]
@@ -20,7 +20,8 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 INITS = ("content", "noise", "statistics")
 CHOICES = {
     "style_loss": STYLE_LOSSES,
-    "colors": ("style", "content", "matched"),
+    "loss_form": LOSS_FORMS,
+    "colors": ("style", "content", "matched", "mapped"),
     "optimizer": ("adam", "lbfgs"),
     "precision": (*PRECISIONS, None),
 }
@@ -44,8 +45,13 @@ class Style:
 def check_choices(**choices: str | None) -> None:
     """Refuse a value that isn't among those of `CHOICES` under its name."""
     for name, value in choices.items():
-        if value not in CHOICES[name]:
-            raise ValueError(f"Expected {name} to be one of {CHOICES[name]}. Received: {value!r}")
+        check_choice(name, value, CHOICES[name])
+
+
+def check_choice(name: str, value: str | None, choices: Sequence[str | None]) -> None:
+    """Refuse a value that isn't among the choices."""
+    if value not in choices:
+        raise ValueError(f"Expected {name} to be one of {choices}. Received: {value!r}")
 
 
 def positive_int(name: str, value: int) -> int:

@@ -50,7 +50,7 @@ class VGGPlan:
         Raises:
             ValueError: A layer is unknown; the message lists the known ones.
         """
-        order = [name for name, _ in self.layers]
+        order, names = [name for name, _ in self.layers], list(names)
         for name in names:
             if name not in order:
                 raise ValueError(

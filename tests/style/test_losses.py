@@ -3,11 +3,13 @@ import pytest
 import tensorflow as tf
 
 from cnnlab.style.losses import (
+    LOSS_FORMS,
     RIDGE,
     STYLE_LOSSES,
     content_distance,
     gram_matrix,
     matrix_roots,
+    scaled_error,
     statistics,
     style_distance,
     style_target,
@@ -21,10 +23,10 @@ def maps(seed=0, shape=(1, 5, 7, 4)):
     return np.maximum(np.random.default_rng(seed).normal(0.3, 1, shape), 0)
 
 
-def distance(found, wanted, style_loss, mask=None):
+def distance(found, wanted, style_loss, mask=None, form="squared"):
     found, wanted = (tf.constant(x) for x in (found, wanted))
     target = style_target(statistics(wanted, style_loss), style_loss)
-    return style_distance(statistics(found, style_loss, mask), target, style_loss)
+    return style_distance(statistics(found, style_loss, mask), target, style_loss, form)
 
 
 # By hand
@@ -57,6 +59,33 @@ def test_style_distances_by_hand():
 def test_content_distance_by_hand():
     found, wanted = tf.constant([[1.0, 2], [3, 4]]), tf.constant([[1.0, 2], [3, 2]])
     assert float(content_distance(found, wanted)) == pytest.approx((4 / 4) / (18 / 4))
+
+
+def test_scaled_distances_by_hand():
+    assert float(scaled_error(tf.constant([1.0, -3]))) == pytest.approx(10 / 4)
+    assert float(scaled_error(tf.zeros(3))) == 0
+    # As above: the only error is 2; what is wanted is 1, 2, 3, 2.
+    found, wanted = tf.constant([[1.0, 2], [3, 4]]), tf.constant([[1.0, 2], [3, 2]])
+    assert float(content_distance(found, wanted, "scaled")) == pytest.approx(2 / (18 / 8))
+    # One channel: means 1 and 3, mean squares 2 and 9, deviations 1 and 0.
+    found, wanted = np.zeros((2, 1, 1, 2, 1))
+    found[0, 0, :, 0], wanted[...] = (0, 2), 3
+    assert float(distance(found, wanted, "gram", form="scaled")) == pytest.approx(7 / 9)
+    moments = ((2**2 + 1) / (2 + 1)) / 3
+    assert float(distance(found, wanted, "moments", form="scaled")) == pytest.approx(moments, 1e-4)
+    squared = float(distance(found, wanted, "wasserstein"))
+    scaled = float(distance(found, wanted, "wasserstein", form="scaled"))
+    assert scaled == pytest.approx(squared**0.5)
+
+
+@pytest.mark.parametrize("style_loss", STYLE_LOSSES)
+def test_scaled_distances_pull_as_hard_near_their_target(style_loss):
+    """Twice as near, squares are a quarter; scaled errors are a half."""
+    y = maps(4, (1, 9, 9, 4))
+    away = maps(5, (1, 9, 9, 4)) - y
+    for form, expected in (("squared", 4), ("scaled", 2)):
+        far, near = (float(distance(y + s * away, y, style_loss, form=form)) for s in (2e-2, 1e-2))
+        assert far / near == pytest.approx(expected, rel=0.1), form
 
 
 def test_total_variation_by_hand():
@@ -119,12 +148,14 @@ def test_matrix_roots_agree_with_eigenvalues():
 # Properties
 
 
+@pytest.mark.parametrize("form", LOSS_FORMS)
 @pytest.mark.parametrize("style_loss", STYLE_LOSSES)
-def test_no_distance_at_the_own_target_and_some_elsewhere(style_loss):
+def test_no_distance_at_the_own_target_and_some_elsewhere(style_loss, form):
     x, y = maps(3).astype(np.float32), maps(4).astype(np.float32)
-    assert abs(float(distance(x, x, style_loss))) < 2e-6
-    assert float(distance(x, y, style_loss)) > 1e-2
-    assert float(content_distance(tf.constant(x), tf.constant(x))) == 0
+    at_target = {"squared": 2e-6, "scaled": 2e-3}  # the root of what rounding leaves
+    assert abs(float(distance(x, x, style_loss, form=form))) < at_target[form]
+    assert float(distance(x, y, style_loss, form=form)) > 1e-2
+    assert float(content_distance(tf.constant(x), tf.constant(x), form)) == 0
 
 
 @pytest.mark.parametrize("style_loss", STYLE_LOSSES)
@@ -138,13 +169,15 @@ def test_style_does_not_know_where_things_are(style_loss):
         assert found == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("form", LOSS_FORMS)
 @pytest.mark.parametrize("style_loss", STYLE_LOSSES)
-def test_ratios_do_not_know_how_loud_a_layer_is(style_loss):
+def test_ratios_do_not_know_how_loud_a_layer_is(style_loss, form):
     x, y = maps(3).astype(np.float32), maps(4).astype(np.float32)
-    expected = float(distance(x, y, style_loss))
-    assert float(distance(100 * x, 100 * y, style_loss)) == pytest.approx(expected, rel=1e-3)
-    assert float(content_distance(tf.constant(9 * x), tf.constant(9 * y))) == pytest.approx(
-        float(content_distance(tf.constant(x), tf.constant(y)))
+    expected = float(distance(x, y, style_loss, form=form))
+    louder = float(distance(100 * x, 100 * y, style_loss, form=form))
+    assert louder == pytest.approx(expected, rel=1e-3)
+    assert float(content_distance(tf.constant(9 * x), tf.constant(9 * y), form)) == pytest.approx(
+        float(content_distance(tf.constant(x), tf.constant(y), form))
     )
 
 
@@ -190,19 +223,24 @@ def assert_slope(function, x):
     assert abs(slope) > 1e-4
 
 
+@pytest.mark.parametrize("form", LOSS_FORMS)
 @pytest.mark.parametrize("style_loss", STYLE_LOSSES)
-def test_gradients_of_style_agree_with_finite_differences(style_loss):
+def test_gradients_of_style_agree_with_finite_differences(style_loss, form):
     target = style_target(statistics(tf.constant(maps(8)), style_loss), style_loss)
-    assert_slope(lambda x: style_distance(statistics(x, style_loss), target, style_loss), maps(7))
     mask = tf.constant(np.random.default_rng(0).random((5, 7)))
-    assert_slope(
-        lambda x: style_distance(statistics(x, style_loss, mask), target, style_loss), maps(7)
-    )
+    for where in (None, mask):
+        assert_slope(
+            lambda x, where=where: style_distance(
+                statistics(x, style_loss, where), target, style_loss, form
+            ),
+            maps(7),
+        )
 
 
 def test_gradients_of_content_and_variation_agree_with_finite_differences():
     wanted = tf.constant(maps(8))
     assert_slope(lambda x: content_distance(x, wanted), maps(7))
+    assert_slope(lambda x: content_distance(x, wanted, "scaled"), maps(7) + 0.01)  # no kinks
     assert_slope(total_variation, 255 * maps(7))
 
 

@@ -8,7 +8,8 @@ from cnnlab import images
 from cnnlab.style import stylize
 from cnnlab.style.colors import with_palette_of
 from cnnlab.style.descent import STEPS_PER_CALL, AdamSettings, compiled_adam, descend_by_adam
-from cnnlab.style.problem import TERMS, Objective, StyleProblem
+from cnnlab.style.objective import TERMS, Objective
+from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Estimate, pyramid_levels, style_size
 from cnnlab.style.recorder import Recorder
 from cnnlab.style.settings import Style
@@ -110,12 +111,21 @@ def test_content_starts_at_zero_from_the_content_and_style_at_zero_from_the_styl
     assert at_style.history["style"][0] < 1e-9 < at_style.history["content"][0]
 
 
+@pytest.mark.parametrize("loss_form", ["squared", "scaled"])
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein", "moments"])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_every_style_loss_falls_with_every_optimizer(model, content, waves, style_loss, optimizer):
+def test_every_style_loss_falls_with_every_optimizer(
+    model, content, waves, style_loss, optimizer, loss_form
+):
     options = SMALL | {"steps": 15, "style_layers": "block2_conv2"}
     result = stylize(
-        content, waves, model=model, style_loss=style_loss, optimizer=optimizer, **options
+        content,
+        waves,
+        model=model,
+        style_loss=style_loss,
+        loss_form=loss_form,
+        optimizer=optimizer,
+        **options,
     )
     losses = result.history["total"]
     assert losses.min() < 0.7 * losses[0]
@@ -316,9 +326,26 @@ def test_pyramid_doubles_and_gives_the_coarsest_two_shares(color_net, content, w
     ],
 )
 def test_pyramid_chosen_by_itself(size, steps, expected):
-    plan = pyramid_levels(size, steps, None, [(600, 600)], 1.0, 16)
+    plan = pyramid_levels(
+        size,
+        steps,
+        smallest_side=16,
+        style_sizes=lambda shape: [style_size((600, 600), shape, 1.0)],
+    )
     assert [max(level.height, level.width) for level in plan] == expected
     assert sum(level.steps for level in plan) == steps
+
+
+def test_pyramid_of_any_ratio_with_steps_listed(color_net, content, waves):
+    options = COLORS_ONLY | {"size": 64, "pyramid_ratio": 2**0.5}
+    result = stylize(content, waves, model=color_net, **options | {"steps": [4, 1, 2]})
+    shapes = [(level.height, level.width, level.steps) for level in result.levels]
+    assert shapes == [(24, 32, 4), (34, 45, 1), (48, 64, 2)]
+    assert len(result.history["total"]) == 7
+    for steps in (100, [5]):
+        plan = pyramid_levels((512, 512), steps, ratio=2**0.5)
+        sizes = [512] if steps == [5] else [128, 181, 256, 362, 512]
+        assert [level.width for level in plan] == sizes
 
 
 def test_any_proportions_and_an_exact_size(color_net, content, waves):
@@ -332,6 +359,19 @@ def test_styles_are_looked_at_in_scale_but_never_enlarged():
     assert style_size((1000, 500), (200, 300), 1.0) == (300, 150)
     assert style_size((1000, 500), (200, 300), 2.0) == (600, 300)
     assert style_size((100, 50), (200, 300), 2.0) == (100, 50)
+    assert style_size((100, 50), (200, 300), 2.0, enlarge=True) == (600, 300)
+
+
+def test_an_enlarged_style_has_larger_strokes(model, content, waves):
+    """As if the style had been given larger."""
+    large = np.asarray(images.read(waves, (96, 96)))
+    options = SMALL | {"size": 96, "steps": 1, "pyramid": 1}
+    as_is, enlarged, given = (
+        stylize(content, s, model=model, enlarge_style=e, **options).history["style"][0]
+        for s, e in ((waves, False), (waves, True), (large, False))
+    )
+    assert enlarged == pytest.approx(given, rel=1e-4)
+    assert as_is != pytest.approx(given, rel=0.05)
 
 
 def test_style_scale_takes_effect(model, content, waves):
@@ -421,7 +461,11 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"size": (1, 40)}, "at least 4 pixels.*content of 1 × 40"),
         ({"steps": 0}, "steps to be a positive whole number. Received: 0"),
         ({"steps": 2.5}, "Received: 2.5"),
+        ({"steps": [3, 0]}, "steps to be a positive whole number. Received: 0"),
+        ({"steps": []}, r"one number of steps a size. Received: steps=\[\]"),
+        ({"steps": [3, 2], "pyramid": 3}, r"Received: steps=\[3, 2\], pyramid=3"),
         ({"pyramid": 0}, "pyramid to be a positive whole number"),
+        ({"pyramid_ratio": 1}, "pyramid_ratio to be a finite number at least 1.1. Received: 1"),
         ({"pyramid": 5, "steps": 9}, "at least 4 pixels.*content of 2 × 2 pixels"),
         ({"content_weight": 0, "style_weight": 0}, "positive content_weight or style_weight"),
         ({"content_weight": -1}, "content_weight to be a finite number at least 0. Received: -1"),
@@ -436,9 +480,10 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"style_layers": []}, "positive weight among style_layers"),
         ({"style_layers": "block9_conv1"}, "'block9_conv1'. Layers: block1_conv1, block1_pool"),
         ({"content_layers": "nothing"}, "'nothing'. Layers: block1_conv1"),
-        ({"style_loss": "mean"}, r"\('gram', 'wasserstein', 'moments'\). Received: 'mean'"),
+        ({"style_loss": "mean"}, r"'moments', 'neighbours'\). Received: 'mean'"),
+        ({"loss_form": "cubed"}, r"\('squared', 'scaled'\). Received: 'cubed'"),
         ({"optimizer": "sgd"}, r"\('adam', 'lbfgs'\). Received: 'sgd'"),
-        ({"colors": "red"}, r"\('style', 'content', 'matched'\). Received: 'red'"),
+        ({"colors": "red"}, r"'matched', 'mapped'\). Received: 'red'"),
         ({"pooling": "l2"}, r"\('max', 'average'\). Received: 'l2'"),
         ({"padding": "same"}, r"\('first', 'replicate', 'zeros'\). Received: 'same'"),
         ({"precision": "float16"}, "precision.*float16"),

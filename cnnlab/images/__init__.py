@@ -4,8 +4,18 @@ The notebooks read your own pictures with it: notebook 1 in section 6, notebook 
 notebook 3 throughout.
 """
 
-from cnnlab.images.arrays import require_pixels, to_uint8
-from cnnlab.images.decoding import endings, is_picture
+from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8
+from cnnlab.images.decoding import HEIC_REMEDY, endings, is_heic, is_picture
 from cnnlab.images.files import read, save
 
-__all__ = ["endings", "is_picture", "read", "require_pixels", "save", "to_uint8"]
+__all__ = [
+    "HEIC_REMEDY",
+    "endings",
+    "height_and_width",
+    "is_heic",
+    "is_picture",
+    "read",
+    "require_pixels",
+    "save",
+    "to_uint8",
+]

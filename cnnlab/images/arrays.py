@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 from PIL import Image
 
@@ -65,6 +67,25 @@ def to_uint8(array: np.ndarray) -> np.ndarray:
         uint8, of the same shape.
     """
     return np.clip(np.rint(array), 0, 255).astype(np.uint8)
+
+
+def height_and_width(size: int | tuple[int, int], name: str = "size") -> tuple[int, int]:
+    """Return a size as (height, width), checked; one number means a square.
+
+    Raises:
+        ValueError: It isn't one or two positive whole numbers.
+    """
+    try:
+        height, width = size if isinstance(size, tuple | list) else (size, size)
+        shape = operator.index(height), operator.index(width)
+    except (TypeError, ValueError):
+        shape = (0, 0)
+    if min(shape) < 1:
+        raise ValueError(
+            f"Expected {name} to be a positive whole number or (height, width) of two of them. "
+            f"Received: {name}={size!r}"
+        )
+    return shape
 
 
 def from_array(array: np.ndarray) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import operator
 import os
 import re
 import time
@@ -17,7 +16,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 from PIL import Image
 
-from cnnlab.images.arrays import from_array
+from cnnlab.images.arrays import from_array, height_and_width
 from cnnlab.images.decoding import FITS, decode, pixels, shortened, to_rgb, upright
 
 DOWNLOAD_BYTES = 50_000_000
@@ -59,7 +58,7 @@ def read(
     """
     if fit not in FITS:
         raise ValueError(f"Expected fit to be one of {FITS}. Received: fit={fit!r}")
-    shape = None if size is None else _height_and_width(size)
+    shape = None if size is None else height_and_width(size)
     if isinstance(source, Image.Image):
         return pixels(upright(source), shape, fit)
     if hasattr(source, "__array__"):  # NumPy arrays, and tensors too
@@ -125,20 +124,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # such as a name too long for any file
         return False
-
-
-def _height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
-    try:
-        height, width = size if isinstance(size, tuple | list) else (size, size)
-        shape = operator.index(height), operator.index(width)
-    except (TypeError, ValueError):
-        shape = (0, 0)
-    if min(shape) < 1:
-        raise ValueError(
-            "Expected size to be a positive whole number or (height, width) of two of them. "
-            f"Received: size={size!r}"
-        )
-    return shape
 
 
 def _download(url: str) -> bytes:

@@ -16,14 +16,17 @@ import tensorflow as tf
 
 __all__ = [
     "compiled",
-    "ends_in_softmax",
+    "final_activation",
     "find",
     "leaves",
     "listening",
     "names",
     "nested",
+    "one_output",
     "output_layer",
 ]
+
+_ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
 
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:
@@ -128,28 +131,56 @@ def compiled(
     return functions[key](*tensors)
 
 
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Tell whether a model's last layer makes probabilities (True) or leaves logits (False).
+def final_activation(model: keras.Model) -> str:
+    """Tell what a model ends in: "logits" (no activation), "softmax" or "sigmoid".
 
     Raises:
-        ValueError: The last layer has another activation, such as a sigmoid.
+        ValueError: The last layer has another activation, or the model has several outputs.
     """
     last = output_layer(model)
     activation = getattr(last, "activation", None)
-    if type(last).__name__ == "Softmax" or activation is keras.activations.softmax:
-        return True
-    if activation not in (None, keras.activations.linear):
+    # `layers.Softmax` and `ops.softmax` are classes of their own; so are those of ReLU and others.
+    name = (type(last) if activation is None else activation).__name__.lower().replace("_", "")
+    if name in ("softmax", "sigmoid"):
+        return name
+    if (activation is None and name not in _ACTIVATIONS) or name in ("linear", "logsoftmax"):
+        return "logits"
+    raise ValueError(
+        "Expected a model that ends in logits (no activation), in a softmax, or in a sigmoid. "
+        f"Received: model={model.name!r} with {name} in its last layer, {last.name!r}. "
+        "For logits, make a model that ends before it: keras.Model(model.input, "
+        "model.layers[-2].output)"
+    )
+
+
+def one_output(model: keras.Model, outputs: object) -> tf.Tensor:
+    """Return the one tensor that a model has answered.
+
+    Raises:
+        ValueError: It has answered several.
+    """
+    tensors = tf.nest.flatten(outputs)
+    if len(tensors) != 1:
         raise ValueError(
-            "Expected a model that ends in logits (no activation) or in a softmax. Received: "
-            f"model={model.name!r} with {activation.__name__} in its last layer, {last.name!r}"
+            "Expected a model with one output. Received: "
+            f"model={model.name!r} with {len(tensors)}. Choose one: "
+            "keras.Model(model.inputs, model.outputs[0])"
         )
-    return False
+    return tensors[0]
 
 
 def output_layer(model: keras.Model) -> keras.Operation:
-    """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models."""
+    """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models.
+
+    Raises:
+        ValueError: A functional model has several outputs.
+    """
+    one_output(model, getattr(model, "outputs", None) or [model])
     last = model
     while isinstance(last, keras.Model):
         # `operations` of a functional model also lists the steps that aren't layers.
-        last = (last.operations if hasattr(last, "operations") else last.layers)[-1]
+        steps = last.operations if hasattr(last, "operations") else last.layers
+        if not steps:  # a model that computes without layers
+            break
+        last = steps[-1]
     return last

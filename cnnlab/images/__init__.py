@@ -5,6 +5,7 @@ notebook 3 throughout.
 """
 
 from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8
+from cnnlab.images.batches import in_batches, is_dataset, shape_of
 from cnnlab.images.decoding import HEIC_REMEDY, endings, is_heic, is_picture
 from cnnlab.images.files import read, save
 
@@ -12,10 +13,13 @@ __all__ = [
     "HEIC_REMEDY",
     "endings",
     "height_and_width",
+    "in_batches",
+    "is_dataset",
     "is_heic",
     "is_picture",
     "read",
     "require_pixels",
     "save",
+    "shape_of",
     "to_uint8",
 ]

@@ -239,6 +239,11 @@ def pixels(images: np.ndarray) -> np.ndarray:
             "Expected RGB pictures, (h, w, 3) or a batch (n, h, w, 3), in 0…255. "
             f"Received: shape={array.shape}. images.read makes any picture RGB."
         )
+    if array.dtype != np.uint8 and array.any() and array.max() <= 1:
+        raise ValueError(
+            "Expected pixels in 0…255. Received: pictures with values from "
+            f"{array.min():g} to {array.max():g}, scaled already, which would be drawn black"
+        )
     return array if array.dtype == np.uint8 else np.clip(np.rint(array), 0, 255).astype(np.uint8)
 
 

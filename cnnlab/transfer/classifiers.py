@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from cnnlab.images import require_pixels
 from cnnlab.layers import listening
 
 Shape = tuple[int, int, int]
@@ -135,8 +136,10 @@ def with_batch_norm(
         A new model; "block1_conv1" is followed by "block1_conv1_norm" and "block1_conv1_act".
 
     Raises:
-        ValueError: A convolution has no bias, or another activation than ReLU.
+        ValueError: A convolution has no bias, or another activation than ReLU; or the numbers
+            aren't pixels.
     """
+    require_pixels(pictures, "pictures")
     convolutions = [layer for layer in backbone.layers if isinstance(layer, layers.Conv2D)]
     relu = keras.activations.relu
     odd = [c.name for c in convolutions if c.activation is not relu or c.bias is None]
@@ -152,7 +155,7 @@ def with_batch_norm(
         moments[layer.name] = mean.numpy() + np.array(layer.bias), variance.numpy()
 
     with listening(convolutions, measure):
-        backbone(tf.convert_to_tensor(pictures), training=False)
+        backbone(tf.cast(tf.convert_to_tensor(pictures), tf.float32), training=False)
 
     def split(layer: keras.Layer, *args: object, **kwargs: object) -> keras.KerasTensor:
         if not isinstance(layer, layers.Conv2D):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import os
 import sys
 import uuid
@@ -16,12 +18,13 @@ import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
+from cnnlab.images import in_batches, is_dataset, shape_of
 from cnnlab.transfer.classifiers import enlarge
 
 
 def extract_features(
     backbone: keras.Model,
-    pictures: np.ndarray,
+    pictures: np.ndarray | tf.data.Dataset,
     names: Sequence[str],
     *,
     size: int | None = None,
@@ -37,7 +40,8 @@ def extract_features(
 
     Args:
         backbone: A functional model that takes pixels of any size.
-        pictures: uint8 or float32 (n, h, w, 3) in 0…255.
+        pictures: uint8 or float32 (n, h, w, 3) in 0…255; or a dataset of batches of them, as
+            `data.stream` makes with shuffle=False, so that its labels keep the same order.
         names: Layers that give maps, such as "block5_pool".
         size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
         grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
@@ -49,11 +53,11 @@ def extract_features(
         Name -> float32 (n, grid · grid · channels).
 
     Raises:
-        ValueError: No pictures, no such layer, or maps with fewer places than the grid.
+        ValueError: No pictures, numbers that aren't pixels, no such layer, or maps with fewer
+            places than the grid.
     """
-    if len(pictures) == 0:
-        raise ValueError("Expected at least one picture. Received: len(pictures)=0")
-    model = _averaging(backbone, names, pictures.shape[1:], size, grid)
+    in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
+    model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
     fingerprint = _fingerprint(backbone, pictures, (tuple(names), size, grid))
@@ -100,14 +104,19 @@ def probes(
     return keras.Model(inputs, outputs, name="probes")
 
 
-def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
+def _fingerprint(
+    backbone: keras.Model, pictures: np.ndarray | tf.data.Dataset, options: tuple
+) -> str:
     """Hash everything that the features depend on: 32 hexadecimal digits."""
     digest = hashlib.sha256()
     kinds = [
         (type(layer).__name__, layer.compute_dtype, _settings(layer)) for layer in backbone.layers
     ]
-    digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
-    for array in (*backbone.get_weights(), pictures):
+    dataset = is_dataset(pictures)
+    kind = "dataset" if dataset else (pictures.shape, pictures.dtype)
+    digest.update(repr((kinds, options, kind)).encode())
+    read = (batch for batch, _ in in_batches(pictures, 1)) if dataset else [pictures]
+    for array in itertools.chain(backbone.get_weights(), read):
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:32]
 
@@ -153,14 +162,19 @@ def _average(maps: keras.KerasTensor, grid: int) -> keras.KerasTensor:
     return layers.Flatten(dtype="float32")(parts)
 
 
-def _run(model: keras.Model, pictures: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+def _run(
+    model: keras.Model, pictures: np.ndarray | tf.data.Dataset, batch_size: int
+) -> dict[str, np.ndarray]:
     # Not `predict`: on a GPU it would compile with XLA, which takes longer than the work itself.
-    any_number = tf.TensorSpec((None, *pictures.shape[1:]), pictures.dtype)
+    any_number = tf.TensorSpec((None, *shape_of(pictures)), tf.float32)
     step = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(any_number)
-    starts = range(0, len(pictures), batch_size)
+    total = None if is_dataset(pictures) else math.ceil(len(pictures) / batch_size)
+    batches = in_batches(pictures, batch_size, "pictures")
     # Notebooks show stderr red.
-    bar = tqdm(starts, "features", delay=3, leave=False, file=sys.stdout)
-    parts = [step(tf.convert_to_tensor(pictures[i : i + batch_size])) for i in bar]
+    bar = tqdm(batches, "features", total, delay=3, leave=False, file=sys.stdout)
+    parts = [step(tf.cast(tf.convert_to_tensor(batch), tf.float32)) for batch, _ in bar]
+    if not parts:
+        raise ValueError("Expected at least one picture. Received: an empty dataset")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

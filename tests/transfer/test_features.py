@@ -3,6 +3,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_backbone import LABELS, PICTURES, backbone
 
 from cnnlab import transfer
@@ -127,6 +128,27 @@ class TestExtract:
         start = time.perf_counter()
         transfer.extract_features(backbone(), many, **cached)
         assert time.perf_counter() - start < 2
+
+    def test_a_dataset_of_batches_gives_what_its_pictures_give(self, cached):
+        bone = backbone()
+        dataset = tf.data.Dataset.from_tensor_slices((PICTURES, LABELS)).batch(7)
+        expected = transfer.extract_features(bone, PICTURES, NAMES)
+        for _ in "ab":  # the second time from the file
+            found = transfer.extract_features(bone, dataset, **cached)
+            for name in NAMES:
+                np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+        assert len(files(cached)) == 1
+        transfer.extract_features(bone, dataset.skip(1), **cached)
+        assert len(files(cached)) == 2
+
+    def test_refuses_numbers_that_are_no_pixels_in_every_form(self):
+        scaled = PICTURES.astype("float32") / 255
+        dataset = tf.data.Dataset.from_tensor_slices(scaled).batch(7)
+        for wrong in (scaled, dataset, scaled[0]):
+            with pytest.raises(ValueError, match=r"Expected pi(xels in 0…255|ctures of shape)"):
+                transfer.extract_features(backbone(), wrong, NAMES)
+        with pytest.raises(ValueError, match=r"Expected pixels in 0…255"):
+            transfer.with_batch_norm(backbone(), scaled)
 
     def test_refuses_what_it_cannot_do(self):
         with pytest.raises(ValueError, match=r"layers of 'bone'.*\['block9'\].*block2_pool"):

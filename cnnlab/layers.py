@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cnnlab import _keras  # noqa: F401  # isort: skip
 import functools
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 __all__ = [
     "compiled",
+    "explained",
     "final_activation",
     "find",
     "leaves",
@@ -151,6 +153,30 @@ def final_activation(model: keras.Model) -> str:
         "For logits, make a model that ends before it: keras.Model(model.input, "
         "model.layers[-2].output)"
     )
+
+
+@contextmanager
+def explained(model: keras.Model, shape: Sequence[int | None]) -> Iterator[None]:
+    """Say in one sentence why a model can't take pictures, where Keras and TensorFlow need a page.
+
+    Args:
+        model: What is called inside the block.
+        shape: Of the pictures that it is called on, with or without their number.
+
+    Raises:
+        ValueError: The model can't take them; the message gives the first line of the reason.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        text = str(error)
+        quoted = re.search(r"\x1b\[1m(.*?)(\n|\x1b)", text, re.DOTALL)  # Keras prints it bold
+        reason = re.sub(r"\{\{.*?\}\}\s*", "", quoted[1] if quoted else text.partition("\n")[0])
+        raise ValueError(
+            f"Expected pictures that {model.name!r} can take: of its number of channels, large enough for its "
+            f"layers. Received: pictures of shape {tuple(shape)}: {reason[:200]}. images.read makes any "
+            "picture RGB of any size"
+        ) from None
 
 
 def one_output(model: keras.Model, outputs: object) -> tf.Tensor:

@@ -176,11 +176,11 @@ def load(
             drawn = _shapes10(val_size, seed)
             source = f'{drawn.source}, because: {why} data.load("cifar10") says what to do by hand.'
             return replace(drawn, source=source, stands_in_for="CIFAR-10")
-    folder = Path(name).expanduser()
+    folder = Path(str(name)).expanduser()  # papermill makes a number of a folder called 2024
     if not folder.is_dir():
         raise ValueError(
             'Expected "auto", "cifar10", "shapes10" or a folder with one subfolder for each class. '
-            f"Received: name={str(name)!r}, which is no folder"
+            f"Received: name={str(name)!r}, which is no folder in {folder.absolute().parent}"
         )
     return _folder(folder, val_size, seed, image_size, memory_limit)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cnnlab.evaluation.report import Report
 from cnnlab.images import in_batches, is_dataset
-from cnnlab.layers import final_activation, one_output
+from cnnlab.layers import explained, final_activation, one_output
 
 
 def evaluate(
@@ -86,7 +86,9 @@ def _probabilities(
     for pictures, labels in in_batches(x, batch_size):
         # As a tensor, uint8 travels to a GPU as it is. There it becomes what every layer takes.
         pixels = tf.cast(tf.convert_to_tensor(pictures), tf.float32)
-        output = one_output(model, model(pixels, training=False))
+        with explained(model, pixels.shape):
+            output = model(pixels, training=False)
+        output = one_output(model, output)
         answers.append(np.asarray(tf.cast(output, tf.float64)))
         met.append(labels)
     if not answers:

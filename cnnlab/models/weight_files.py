@@ -8,6 +8,7 @@ float32 again, as `dequantize` multiplies before anything else happens.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,14 +43,22 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
         if path.name.endswith(".weights.h5"):
             model.load_weights(path)
             return
-        layers = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        # No file of this model's has more than twice its weights in float32.
+        limit = 8 * sum(math.prod(w.shape) for w in model.weights) + 1_000_000
+        skipped = set(TOPS) - {layer.name for layer in model.layers}
+        read = _read_npz if path.suffix == ".npz" else _read_h5
+        layers = read(path, limit=limit, skipped=skipped)
+    except Exception as error:  # damaged files fail in many ways
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise BrokenFileError(
-            f"{label} can't be read as weights of {model.name}: {error}"
+            f"{label} can't be read as weights of {model.name}: {reason}"
         ) from error
     own = [layer for layer in model.layers if layer.weights]
     if misfit := _misfit(own, layers):
         raise BrokenFileError(f"{label} does not fit {model.name}. {misfit}")
+    for name, arrays in layers:
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise BrokenFileError(f"{label} holds NaN or infinity among the weights of {name}.")
     for layer, (_, arrays) in zip(own, layers, strict=False):
         layer.set_weights(arrays)
 
@@ -63,29 +72,38 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return tuple(str(name) for name in file["classes"])
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged files fail in many ways
         raise BrokenFileError(f"{path.name} names no classes: {error}") from error
 
 
-def _read_npz(path: Path) -> Layers:
+def _read_npz(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = {}
+    with zipfile.ZipFile(path) as archive:
+        _require_size(sum(member.file_size for member in archive.infolist()), limit)
     with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a broken one open
         for name, array in dequantize(file).items():
             layers.setdefault(name.split("/")[0], []).append(array)
     return list(layers.items())
 
 
-def _read_h5(path: Path) -> Layers:
+def _read_h5(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = []
     with h5py.File(path) as file:
         group = file.get("model_weights", file)  # a whole model keeps its weights there
         if "layer_names" not in group.attrs:
             raise ValueError("it names no layers")
         for name in map(_text, group.attrs["layer_names"]):
-            parts = group[name]
-            if arrays := [parts[_text(part)][()] for part in parts.attrs["weight_names"]]:
-                layers.append((name, arrays))
+            parts = [group[name][_text(part)] for part in group[name].attrs["weight_names"]]
+            limit -= sum(part.nbytes for part in parts if name not in skipped)
+            _require_size(-limit, 0)
+            if parts:
+                layers.append((name, [] if name in skipped else [part[()] for part in parts]))
     return layers
+
+
+def _require_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError("it holds far more numbers than the model has weights")
 
 
 def _text(name: str | bytes) -> str:

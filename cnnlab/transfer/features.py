@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import math
 import os
 import sys
 import uuid
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from cnnlab.images import in_batches, is_dataset, shape_of
 from cnnlab.transfer.classifiers import enlarge
+
+logger = logging.getLogger(__name__)
 
 
 def extract_features(
@@ -36,7 +38,7 @@ def extract_features(
 
     With a cache the work is done once for the same weights, layers, size and pictures, whatever
     their names: its files are named by a hash of all of these. They are written whole or not at
-    all, and one that can't be read is made anew.
+    all, and one that can't be read is made anew. Where none can be written, that is logged.
 
     Args:
         backbone: A functional model that takes pixels of any size.
@@ -183,11 +185,20 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive fails in many ways
         return None
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep features for the next time; where that can't be, say so: the work is done."""
+    try:
+        _write_whole(path, arrays)
+    except OSError as error:
+        reason = error.strerror or error
+        logger.warning("Features are not kept for the next time in %s: %s.", path.parent, reason)
+
+
+def _write_whole(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.npz")  # numpy adds .npz where it is missing
     try:

@@ -112,6 +112,14 @@ class TestExtract:
         assert files(cached) == [path]
         assert path.read_bytes() == whole or len(path.read_bytes()) == len(whole)
 
+    def test_a_cache_that_can_t_be_written_costs_no_features(self, tmp_path, caplog):
+        (tmp_path / "file").touch()
+        found = transfer.extract_features(
+            backbone(), PICTURES, NAMES, cache=tmp_path / "file" / "cache"
+        )
+        assert list(found) == list(NAMES)
+        assert "Features are not kept for the next time in" in caplog.text
+
     def test_an_interrupted_write_leaves_nothing(self, cached, monkeypatch):
         def stop(path, **arrays):
             path.write_bytes(b"half")

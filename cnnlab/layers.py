@@ -171,11 +171,13 @@ def explained(model: keras.Model, shape: Sequence[int | None]) -> Iterator[None]
     except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
         text = str(error)
         quoted = re.search(r"\x1b\[1m(.*?)(\n|\x1b)", text, re.DOTALL)  # Keras prints it bold
-        reason = re.sub(r"\{\{.*?\}\}\s*", "", quoted[1] if quoted else text.partition("\n")[0])
+        reason = re.sub(
+            r"\{\{.*?\}\}\s*| \[Op:.*", "", quoted[1] if quoted else text.partition("\n")[0]
+        )
         raise ValueError(
-            f"Expected pictures that {model.name!r} can take: of its number of channels, large enough for its "
-            f"layers. Received: pictures of shape {tuple(shape)}: {reason[:200]}. images.read makes any "
-            "picture RGB of any size"
+            f"Expected pictures that {model.name!r} can take: of its number of channels, large "
+            f"enough for its layers. Received: pictures of shape {tuple(shape)}: {reason[:200]}. "
+            "images.read makes any picture RGB of any size"
         ) from None
 
 

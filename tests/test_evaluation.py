@@ -308,6 +308,16 @@ def test_pictures_that_are_no_pixels_any_more_are_refused(pictures, made):
         evaluate(linear_model(), made(pixels), np.zeros(len(pixels), int), "abc")
 
 
+def test_pictures_that_a_model_can_t_take_are_named_in_a_sentence(pictures):
+    net = keras.Sequential([keras.layers.Conv2D(3, 2), keras.layers.Flatten()])
+    for model in (linear_model(), keras.Sequential([net, keras.layers.Dense(3)])):
+        probabilities(model, pictures)
+        for wrong in (pictures[..., :1], np.zeros((1, 9, 9, 3), np.uint8)):
+            with pytest.raises(ValueError, match=r"^Expected pictures that '.*' can take") as e:
+                probabilities(model, wrong)
+            assert len(str(e.value)) < 500
+
+
 def test_a_model_that_scales_nothing_takes_uint8(pictures):
     model = keras.Sequential([keras.layers.Conv2D(3, 2), keras.layers.Flatten()])
     found = probabilities(model, pictures)

@@ -427,6 +427,19 @@ def test_pixels_do_not_depend_on_what_stands_beside_them(tmp_path, chunk, place)
     np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture())
 
 
+def test_a_png_that_claims_more_pixels_than_its_bytes_can_hold_is_refused_unread(tmp_path):
+    whole = encoded(Image.new("RGBA", (24, 20)), "PNG")
+    header = png_chunk(b"IHDR", struct.pack(">II", 2_000_000, 20) + whole[24:29])
+    (tmp_path / "a.png").write_bytes(whole[:8] + header + whole[33:])
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"a\.png'.*2000000 × 20 pixels in \d+ bytes"):
+        images.read(tmp_path / "a.png")
+    assert time.perf_counter() - start < 0.2
+    flat = Image.new("RGB", (2000, 2000))  # as well packed as can be
+    flat.save(tmp_path / "b.png")
+    assert images.read(tmp_path / "b.png").shape == (2000, 2000, 3)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's own
 @pytest.mark.parametrize("format", ["JPEG", "WEBP", "TIFF"])
 def test_broken_exif_costs_no_picture(tmp_path, format):

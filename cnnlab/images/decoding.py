@@ -29,6 +29,7 @@ UPRIGHT = {
 NO_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MCIDAS", "MPEG", "PDF", "WMF", "XVTHUMB"}
 # The formats that a file's first bytes tell beyond doubt, also where its ending doesn't.
 SIGNED = {"AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PSD", "QOI", "TIFF", "WEBP"}
+DEFLATE = 1032  # the most that it packs into a byte; it can't have told of more pixels
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_PIXELS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")  # what decoding a still picture needs
 LONGEST = 200  # characters of a path or an address in a message
@@ -108,11 +109,26 @@ def _decode(file: IO[bytes], shape: tuple[int, int] | None, fit: str) -> np.ndar
     # Pillow refuses bombs of over 179 million pixels itself and only warns from 89 million on.
     if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError(f"{image.width} × {image.height} pixels")
+    if image.format == "PNG" and _least_bytes(image) > DEFLATE * _size(file):
+        raise OSError(f"{image.width} × {image.height} pixels in {_size(file)} bytes")
     if shape is not None:
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the size wanted is enough
         # for a clean resize; the longer side twice, as the picture may be lying on its side.
         image.draft(None, (2 * max(shape), 2 * max(shape)))
     return pixels(upright(image), shape, fit)
+
+
+def _least_bytes(image: Image.Image) -> float:
+    """Return how many bytes the pixels of a PNG have at least, before they are packed."""
+    bands = len(image.getbands())
+    return image.width * image.height * (1 / 8 if bands == 1 else bands)
+
+
+def _size(file: IO[bytes]) -> int:
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    return size
 
 
 def _problem(head: bytes, error: Exception) -> str:

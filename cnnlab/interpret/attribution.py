@@ -13,6 +13,7 @@ from cnnlab.evaluation import probabilities
 from cnnlab.interpret.gradients import batch_of_one, checked, maps_of, take_gradient, to_numpy
 from cnnlab.layers import (
     compiled,
+    explained,
     final_activation,
     find,
     leaves,
@@ -169,8 +170,10 @@ def _logits(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
     One output for two classes is the logit z of class 1; of class 0 it is -z.
     """
     activation, last, before = final_activation(model), output_layer(model), []
-    with listening([last], lambda layer, inputs, output: before.append(inputs)):
-        logits = outputs = one_output(model, model(batch, training=False))
+    note = lambda layer, inputs, output: before.append(inputs)  # noqa: E731
+    with explained(model, batch.shape), listening([last], note):
+        outputs = model(batch, training=False)
+    logits = outputs = one_output(model, outputs)
     if activation != "logits":
         logits = before[-1]
         if isinstance(last, keras.layers.Dense):

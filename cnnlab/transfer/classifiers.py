@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from cnnlab.images import require_pixels
-from cnnlab.layers import listening
+from cnnlab.layers import explained, listening
 
 Shape = tuple[int, int, int]
 
@@ -41,10 +41,11 @@ def classifier(
         A model from pixels (n, height, width, 3) in 0…255 to float32 logits (n, num_classes).
 
     Raises:
-        ValueError: The backbone doesn't end in maps.
+        ValueError: The backbone doesn't end in maps, or can't take such pictures.
     """
     inputs = keras.Input(input_shape, name="pixels")
-    x = backbone(enlarge(inputs, size))
+    with explained(backbone, input_shape):
+        x = backbone(enlarge(inputs, size))
     if len(x.shape) != 4:
         raise ValueError(
             "Expected a backbone that ends in maps (n, height, width, channels). "
@@ -154,7 +155,7 @@ def with_batch_norm(
         mean, variance = tf.nn.moments(tf.cast(answers, tf.float32), (0, 1, 2))
         moments[layer.name] = mean.numpy() + np.array(layer.bias), variance.numpy()
 
-    with listening(convolutions, measure):
+    with explained(backbone, pictures.shape), listening(convolutions, measure):
         backbone(tf.cast(tf.convert_to_tensor(pictures), tf.float32), training=False)
 
     def split(layer: keras.Layer, *args: object, **kwargs: object) -> keras.KerasTensor:

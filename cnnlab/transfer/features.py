@@ -19,6 +19,7 @@ from keras import layers
 from tqdm import tqdm
 
 from cnnlab.images import in_batches, is_dataset, shape_of
+from cnnlab.layers import explained
 from cnnlab.transfer.classifiers import enlarge
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,8 @@ def _averaging(
         )
     maps = {name: backbone.get_layer(name).output for name in names}
     inputs = keras.Input(shape)
-    answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
+    with explained(backbone, shape):
+        answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
     return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from small_backbone import LABELS, PICTURES, backbone
 
-from cnnlab import transfer
+from cnnlab import models, transfer
 
 NAMES = ("block1_pool", "block2_pool")
 
@@ -157,6 +157,19 @@ class TestExtract:
                 transfer.extract_features(backbone(), wrong, NAMES)
         with pytest.raises(ValueError, match=r"Expected pixels in 0…255"):
             transfer.with_batch_norm(backbone(), scaled)
+
+    def test_pictures_too_small_or_grey_are_named_in_a_sentence(self):
+        vgg = models.vgg16(None)
+        for shape in ((28, 28, 3), (28, 28, 1), (64, 64, 1)):
+            pictures = np.full((2, *shape), 9, np.uint8)
+            for use in (
+                lambda x: transfer.extract_features(vgg, x, ["block5_pool"]),
+                lambda x: transfer.classifier(vgg, 3, input_shape=x.shape[1:]),
+            ):
+                with pytest.raises(ValueError, match=r"^Expected pictures that 'vgg16' can") as e:
+                    use(pictures)
+                assert str(shape)[1:-1] in str(e.value)
+                assert len(str(e.value)) < 500
 
     def test_refuses_what_it_cannot_do(self):
         with pytest.raises(ValueError, match=r"layers of 'bone'.*\['block9'\].*block2_pool"):

@@ -6,6 +6,7 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes both layouts.
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import tempfile
@@ -219,8 +220,7 @@ def _read_python(path: Path, label: str, count: int) -> tuple[np.ndarray, np.nda
     if path.stat().st_size > 10 * count * (1 + PIXELS):
         raise _broken(label, f"about {count * PIXELS:,} bytes", f"{path.stat().st_size:,} bytes")
     try:
-        with path.open("rb") as file:
-            batch = _ArraysOnly(file, encoding="bytes").load()
+        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         batch = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
         data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
     except Exception as error:  # a damaged pickle fails in many ways
@@ -255,8 +255,12 @@ def _broken(label: str, expected: str, received: str) -> BrokenFileError:
     )
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuild NumPy arrays and plain Python values; a pickle that asks for more is refused."""
+class _ArraysOnly(pickle._Unpickler):
+    """Rebuild NumPy arrays and plain Python values; a pickle that asks for more is refused.
+
+    Of the two unpicklers the one written in Python: that in C makes room for as many values as a
+    single damaged number says, billions of them.
+    """
 
     def find_class(self, module: str, name: str) -> object:
         """Look a name up in the few that an array needs, and nowhere else."""

@@ -70,7 +70,7 @@ def scan(folder: Path) -> tuple[tuple[str, ...], dict[str, Files]]:
         if (found := _class_names(part)) != classes:
             raise ValueError(
                 f"Expected the same subfolders in every set of {folder}. Received: "
-                f"train: {', '.join(classes)}; {name}: {', '.join(found)}."
+                f"train: {_listed(classes)}; {name}: {_listed(found)}."
             )
     left_out: Counter[str] = Counter()
     for place in {folder, *split.values()}:
@@ -109,11 +109,11 @@ def split_folders(folder: Path) -> dict[str, Path]:
     if len(set(sets.values())) < len(sets):
         problems.append("two name one set")
     if problems:
+        names = _listed([part.name for part in inside])
         raise ValueError(
             f"Expected a split, as the subfolders of {folder} look like one: train and, if you "
             "like, val and test, nothing else, each with one subfolder a class. Received: "
-            f"{', '.join(part.name for part in inside)}, of which {'; '.join(problems)}. Move or "
-            "rename what doesn't belong there."
+            f"{names}, of which {_listed(problems, '; ')}. Move or rename what doesn't belong."
         )
     return {name: part for part, name in sets.items()}
 
@@ -154,7 +154,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         )
         raise ValueError(
             f"Expected at least two subfolders in {folder}, one for each class. "
-            f"Received: {', '.join(names) or 'none'}. {hint}"
+            f"Received: {_listed(names) or 'none'}. {hint}"
         )
     return names
 
@@ -175,6 +175,12 @@ def _files(folder: Path, classes: Sequence[str], left_out: Counter[str]) -> File
         paths += found
         labels += [label] * len(found)
     return Files(paths, np.array(labels, np.int64))
+
+
+def _listed(names: Sequence[str], comma: str = ", ") -> str:
+    """Join names for a message, the first dozen of them and none longer than a line."""
+    short = [name if len(name) <= 80 else f"{name[:79]}…" for name in names[:12]]
+    return comma.join(short + [f"… ({len(names)} in all)"] * (len(names) > 12))
 
 
 def _pictures(folder: Path, *, left_out: Counter[str], deep: bool = True) -> list[Path]:

@@ -237,6 +237,16 @@ def test_batches_pickled_again_by_others_are_read(tmp_path, protocol, change):
     assert is_whole(cifar10.read(tmp_path / PY, per_batch=PER_BATCH))
 
 
+def test_one_damaged_number_in_a_pickle_makes_no_flood_of_memory(tmp_path):
+    write(tmp_path, python_files())
+    memoize = b"r" + struct.pack("<i", 2**31 - 1)  # the value's place among two billion
+    (tmp_path / PY / "data_batch_1").write_bytes(b"\x80\x02}" + memoize + b".")
+    start = time.perf_counter()
+    with pytest.raises(BrokenFileError, match="pickled batch of arrays"):
+        cifar10.read(tmp_path / PY, per_batch=PER_BATCH)
+    assert time.perf_counter() - start < 2
+
+
 def test_a_pickle_far_too_large_is_not_read(tmp_path):
     write(tmp_path, python_files())
     with (tmp_path / PY / "data_batch_1").open("ab") as file:

@@ -9,6 +9,8 @@ float32 again, as `dequantize` multiplies before anything else happens.
 from __future__ import annotations
 
 import math
+import mmap
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +43,7 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
     label = label or path.name
     try:
         if path.name.endswith(".weights.h5"):
-            model.load_weights(path)
+            _load_keras_3(model, path)
             return
         # No file of this model's has more than twice its weights in float32.
         limit = 8 * sum(math.prod(w.shape) for w in model.weights) + 1_000_000
@@ -49,13 +51,13 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
         read = _read_npz if path.suffix == ".npz" else _read_h5
         layers = read(path, limit=limit, skipped=skipped)
     except Exception as error:  # damaged files fail in many ways
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
         raise BrokenFileError(
             f"{label} can't be read as weights of {model.name}: {reason}"
         ) from error
     own = [layer for layer in model.layers if layer.weights]
     if misfit := _misfit(own, layers):
-        raise BrokenFileError(f"{label} does not fit {model.name}. {misfit}")
+        raise BrokenFileError(f"{label} does not fit {model.name}. {misfit[:500]}")
     for name, arrays in layers:
         if not all(np.isfinite(array).all() for array in arrays):
             raise BrokenFileError(f"{label} holds NaN or infinity among the weights of {name}.")
@@ -76,6 +78,19 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise BrokenFileError(f"{path.name} names no classes: {error}") from error
 
 
+def _load_keras_3(model: keras.Model, path: Path) -> None:
+    """Load weights as Keras 3 does, or leave the model as it was."""
+    _require_sound_heaps(path)
+    before = model.get_weights()
+    try:
+        model.load_weights(path)
+        if not all(np.isfinite(array).all() for array in model.get_weights()):
+            raise ValueError("it holds NaN or infinity")
+    except Exception:
+        model.set_weights(before)
+        raise
+
+
 def _read_npz(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = {}
     with zipfile.ZipFile(path) as archive:
@@ -88,6 +103,7 @@ def _read_npz(path: Path, *, limit: int, skipped: set[str]) -> Layers:
 
 def _read_h5(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = []
+    _require_sound_heaps(path)
     with h5py.File(path) as file:
         group = file.get("model_weights", file)  # a whole model keeps its weights there
         if "layer_names" not in group.attrs:
@@ -99,6 +115,26 @@ def _read_h5(path: Path, *, limit: int, skipped: set[str]) -> Layers:
             if parts:
                 layers.append((name, [] if name in skipped else [part[()] for part in parts]))
     return layers
+
+
+def _require_sound_heaps(path: Path) -> None:
+    """Refuse an HDF5 file with a damaged heap of texts, in which libhdf5 would go in circles.
+
+    A collection is a row of objects, each with its length; a length of 0 leads back to itself.
+    Source: HDF5 File Format Specification, section III.E, "Disk Format: Level 1E - Global Heap".
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+        start = body.find(b"GCOL")
+        while 0 <= start <= len(body) - 16:
+            place = start + 16
+            end = min(len(body), start + int.from_bytes(body[start + 8 : place], "little"))
+            while place + 16 <= end:
+                index, _, _, length = struct.unpack_from("<HHIQ", body, place)
+                step = 16 + (length + 7) // 8 * 8 if index else length  # 0: what is still free
+                if step < 16:
+                    raise ValueError("a damaged heap of texts")
+                place += step
+            start = body.find(b"GCOL", start + 4)
 
 
 def _require_size(size: int, limit: int) -> None:

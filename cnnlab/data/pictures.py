@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,8 @@ from cnnlab.data.splits import complete, generator
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+AT_ONCE = 1_000  # tasks that wait for a thread: one for each of a million files takes a gigabyte
 
 
 class Streams(NamedTuple):
@@ -139,24 +141,22 @@ def _stream(
 
 def _for_each(paths: Sequence[Path], do: Callable[[int], None], what: str) -> None:
     """Do something with each picture, in parallel; name all those with which it fails."""
-    failures = {}
-    with ThreadPoolExecutor() as pool, tqdm(desc=what, total=len(paths), delay=2) as bar:
-        tasks = {pool.submit(do, index): path for index, path in enumerate(paths)}
+    failures: dict[Path, str] = {}
+
+    def attempt(index: int) -> None:
         try:
-            for task in as_completed(tasks):
-                error = task.exception()
-                if isinstance(error, OSError | ValueError):
-                    failures[tasks[task]] = error
-                elif error:
-                    raise error
+            do(index)
+        except (OSError, ValueError) as error:
+            failures[paths[index]] = str(error).partition("\n")[0]
+
+    with ThreadPoolExecutor() as pool, tqdm(desc=what, total=len(paths), delay=2) as bar:
+        for start in range(0, len(paths), AT_ONCE):
+            for _ in pool.map(attempt, range(start, min(start + AT_ONCE, len(paths)))):
                 bar.update()
-        except BaseException:  # Stop, too: without this the pool would go on to the last picture
-            pool.shutdown(cancel_futures=True)
-            raise
     if failures:
         first = sorted(failures)[:5]
         raise ValueError(
             f"{len(failures)} of {len(paths)} pictures can't be used; replace or remove them:\n"
-            + "\n".join(f"- {path}: {str(failures[path]).splitlines()[0]}" for path in first)
+            + "\n".join(f"- {path}: {failures[path]}" for path in first)
             + ("\n- …" if len(failures) > len(first) else "")
-        ) from failures[first[0]]
+        )

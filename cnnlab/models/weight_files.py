@@ -108,8 +108,8 @@ def _read_h5(path: Path, *, limit: int, skipped: set[str]) -> Layers:
         group = file.get("model_weights", file)  # a whole model keeps its weights there
         if "layer_names" not in group.attrs:
             raise ValueError("it names no layers")
-        for name in map(_text, group.attrs["layer_names"]):
-            parts = [group[name][_text(part)] for part in group[name].attrs["weight_names"]]
+        for name in _names(group.attrs, "layer_names"):
+            parts = [group[name][part] for part in _names(group[name].attrs, "weight_names")]
             limit -= sum(part.nbytes for part in parts if name not in skipped)
             _require_size(-limit, 0)
             if parts:
@@ -123,18 +123,21 @@ def _require_sound_heaps(path: Path) -> None:
     A collection is a row of objects, each with its length; a length of 0 leads back to itself.
     Source: HDF5 File Format Specification, section III.E, "Disk Format: Level 1E - Global Heap".
     """
+    sign = b"GCOL\1\0\0\0"  # with version and reserved bytes; weights look like it once in 2^64
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
-        start = body.find(b"GCOL")
-        while 0 <= start <= len(body) - 16:
+        start = body.find(sign)
+        while start >= 0:
             place = start + 16
-            end = min(len(body), start + int.from_bytes(body[start + 8 : place], "little"))
+            end = start + int.from_bytes(body[start + 8 : place], "little")
+            if end > len(body):
+                raise ValueError("a damaged heap of texts")
             while place + 16 <= end:
                 index, _, _, length = struct.unpack_from("<HHIQ", body, place)
                 step = 16 + (length + 7) // 8 * 8 if index else length  # 0: what is still free
                 if step < 16:
                     raise ValueError("a damaged heap of texts")
                 place += step
-            start = body.find(b"GCOL", start + 4)
+            start = body.find(sign, place)
 
 
 def _require_size(size: int, limit: int) -> None:
@@ -142,8 +145,10 @@ def _require_size(size: int, limit: int) -> None:
         raise ValueError("it holds far more numbers than the model has weights")
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+def _names(attributes: h5py.AttributeManager, which: str) -> list[str]:
+    attribute = attributes.get_id(which)
+    _require_size(math.prod(attribute.shape or ()) * attribute.dtype.itemsize, 10_000_000)
+    return [name.decode() if isinstance(name, bytes) else name for name in attributes[which]]
 
 
 def _misfit(own: list[keras.layers.Layer], layers: Layers) -> str | None:

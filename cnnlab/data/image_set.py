@@ -53,6 +53,13 @@ class ImageSet:
                     f"Expected x_{split} uint8 (n, height, width, 3) and y_{split} (n,). "
                     f"Received: x_{split} {x.dtype} {x.shape}, y_{split} {y.shape}"
                 )
+            if len(y) and not (
+                y.dtype.kind in "iu" and 0 <= y.min() and y.max() < len(self.classes)
+            ):
+                raise ValueError(
+                    f"Expected y_{split} to hold indices of the {len(self.classes)} classes. "
+                    f"Received: {y.dtype} from {y.min()} to {y.max()}"
+                )
 
     @property
     def title(self) -> str:

@@ -78,7 +78,8 @@ def stream(
 ) -> Streams:
     """Read a folder's pictures while training: those of `data.load`, in sets that are as its.
 
-    For a folder larger than memory. Batches go to Keras's `fit` and `evaluate`, and to this
+    For a folder larger than memory. Batches go to Keras's `fit(…, shuffle=False)`, as they are
+    shuffled already, and `evaluate`, and to this
     library's `evaluation.evaluate`, `evaluation.probabilities` and `transfer.extract_features`.
 
     Args:

@@ -53,6 +53,7 @@ def activations(
     Raises:
         ValueError: No such layer, or a layer that this picture doesn't pass through.
     """
+    layers = [layers] if isinstance(layers, str) else layers
     listened = leaves(model) if layers is None else [find(model, name) for name in layers]
     heard = {}
 

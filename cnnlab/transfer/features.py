@@ -45,7 +45,7 @@ def extract_features(
         backbone: A functional model that takes pixels of any size.
         pictures: uint8 or float32 (n, h, w, 3) in 0…255; or a dataset of batches of them, as
             `data.stream` makes with shuffle=False, so that its labels keep the same order.
-        names: Layers that give maps, such as "block5_pool".
+        names: Layers that give maps, such as ["block5_pool"].
         size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
         grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
             where; a remainder at the right and the bottom is left out.
@@ -59,6 +59,7 @@ def extract_features(
         ValueError: No pictures, numbers that aren't pixels, no such layer, or maps with fewer
             places than the grid.
     """
+    names = [names] if isinstance(names, str) else names
     in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
     model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:

@@ -4,11 +4,12 @@ import logging
 import os
 import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab import data
+from cnnlab import data, evaluation, transfer
 from cnnlab.data import folders, pictures
 
 EXIF_ORIENTATION = 0x0112
@@ -321,6 +322,26 @@ def test_stream_names_a_picture_that_breaks_during_an_epoch(jpegs):
         path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(Exception, match=r"Expected a whole picture.*red.\d+\.(jpg|png)"):
         collect(sets.train)
+
+
+def test_what_is_streamed_is_fitted_scored_and_made_features_of(jpegs):
+    sets = data.stream(jpegs, image_size=8, batch_size=10, shuffle=False)
+    inputs = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 1, name="maps")(keras.layers.Rescaling(1 / 255)(inputs))
+    logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(maps))
+    model = keras.Model(inputs, logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.1), loss, metrics=["accuracy"], jit_compile=False)
+    fit = model.fit(sets.train, validation_data=sets.val, epochs=12, verbose=0, shuffle=False)
+    report = evaluation.evaluate(model, sets.test, classes=sets.classes)
+    assert report.accuracy == fit.history["val_accuracy"][-1] == 1
+    assert report.confusion.tolist() == [[4, 0], [0, 6]]
+    features = transfer.extract_features(model, sets.train, "maps")["maps"]
+    labels = np.concatenate([y for _, y in sets.train])
+    whole = data.load(jpegs, image_size=8)
+    np.testing.assert_array_equal(labels, whole.y_train)
+    expected = transfer.extract_features(model, whole.x_train, ["maps"])["maps"]
+    np.testing.assert_allclose(features, expected, atol=1e-5)
 
 
 def test_stream_refuses_what_makes_no_batches(jpegs):

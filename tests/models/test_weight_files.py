@@ -174,14 +174,18 @@ def test_weights_that_are_not_finite_are_refused_and_none_stays_set(tmp_path, na
     np.testing.assert_array_equal(model.get_weights()[0], before)
 
 
+@pytest.mark.parametrize("damage", ["free space of length 0", "longer than the file"])
 @pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
-def test_a_heap_in_which_hdf5_would_go_in_circles_is_refused(tmp_path, name):
+def test_a_heap_in_which_hdf5_would_go_in_circles_is_refused(tmp_path, name, damage):
     path = LAYOUTS[name](tmp_path / name, network())
     with h5py.File(path, "a") as file:
         file.attrs["note"] = "a text of any length"  # such texts are kept in heaps
     body = bytearray(path.read_bytes())
     heap = body.index(b"GCOL")
-    body[heap + 16 : heap + 18], body[heap + 24 : heap + 32] = bytes(2), bytes(8)
+    if damage == "longer than the file":
+        body[heap + 13] = 1
+    else:
+        body[heap + 16 : heap + 18], body[heap + 24 : heap + 32] = bytes(2), bytes(8)
     path.write_bytes(body)
     with pytest.raises(BrokenFileError, match=r"can't be read .*a damaged heap of texts"):
         weight_files.load(network(), path)

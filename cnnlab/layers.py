@@ -41,9 +41,17 @@ def nested(model: keras.Model) -> Iterator[keras.Model]:
 
 def leaves(model: keras.Model) -> list[keras.Layer]:
     """List all layers of a model and of its nested models that compute something themselves."""
-    layers = (layer for owner in nested(model) for layer in owner.layers)
+    layers = (part for owner in nested(model) for layer in owner.layers for part in _parts(layer))
     idle = keras.Model | keras.layers.InputLayer
     return [layer for layer in dict.fromkeys(layers) if not isinstance(layer, idle)]
+
+
+def _parts(layer: keras.Layer) -> list[keras.Layer]:
+    """List the layers inside a layer of somebody's own, then that layer itself."""
+    if type(layer).__module__.split(".")[0] == "keras" or isinstance(layer, keras.Model):
+        return [layer]
+    values = keras.tree.flatten([v for v in vars(layer).values() if not isinstance(v, dict)])
+    return [*(value for value in values if isinstance(value, keras.Layer)), layer]
 
 
 def find(model: keras.Model, name: str) -> keras.Layer:
@@ -74,6 +82,8 @@ def listening(
 ) -> Iterator[None]:
     """Call, while open, `note(layer, inputs, output)` each time that one of the layers has run.
 
+    Of several outputs the first is noted.
+
     Keras has no hooks, and the usual `keras.Model(model.inputs, layer.output)` fails for layers of
     a nested model and for models that aren't functional. So each layer gets a `call` of its own
     for as long as the context is open.
@@ -83,8 +93,9 @@ def listening(
         @functools.wraps(call)
         def wrapper(*args: object, **kwargs: object) -> object:
             output = call(*args, **kwargs)
-            if tf.is_tensor(output):
-                note(layer, args[0] if args else None, output)
+            first = output[0] if isinstance(output, tuple | list) and output else output
+            if tf.is_tensor(first):
+                note(layer, args[0] if args else None, first)
             return output
 
         return wrapper
@@ -200,15 +211,28 @@ def one_output(model: keras.Model, outputs: object) -> tf.Tensor:
 def output_layer(model: keras.Model) -> keras.Operation:
     """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models.
 
+    What only hands it on is passed over, such as the conversion to float32 after a softmax.
+
     Raises:
         ValueError: A functional model has several outputs.
     """
     one_output(model, getattr(model, "outputs", None) or [model])
-    last = model
-    while isinstance(last, keras.Model):
-        # `operations` of a functional model also lists the steps that aren't layers.
-        steps = last.operations if hasattr(last, "operations") else last.layers
-        if not steps:  # a model that computes without layers
-            break
-        last = steps[-1]
-    return last
+    for step in _backwards(model):
+        if not (isinstance(step, keras.layers.Identity) or _is_linear(step)):
+            return step
+    return model  # which computes without layers
+
+
+def _backwards(model: keras.Model) -> Iterator[keras.Operation]:
+    """Yield the steps of a model and of those nested in it, the last one first."""
+    # `operations` of a functional model also lists the steps that aren't layers.
+    for step in reversed(model.operations if hasattr(model, "operations") else model.layers):
+        if isinstance(step, keras.Model):
+            yield from _backwards(step)
+        else:
+            yield step
+
+
+def _is_linear(step: keras.Operation) -> bool:
+    linear = keras.activations.linear
+    return isinstance(step, keras.layers.Activation) and step.activation is linear

@@ -223,8 +223,20 @@ def test_a_final_softmax_is_not_applied_twice(pictures, final):
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
-def test_a_softmax_that_is_not_the_last_step_is_refused(pictures):
-    model = linear_model(final=lambda x: keras.layers.Identity()(keras.ops.softmax(x)))
+@pytest.mark.parametrize(
+    "after", [keras.layers.Identity(), keras.layers.Activation("linear", dtype="float32")]
+)
+def test_a_last_activation_is_seen_through_what_only_hands_it_on(pictures, after):
+    for k, activation in ((3, "softmax"), (1, "sigmoid")):
+        expected = probabilities(linear_model(k=k), pictures)
+        final = lambda x: after(keras.layers.Activation(activation)(x))  # noqa: B023, E731
+        nested = keras.Sequential([linear_model(k=k, final=keras.layers.Activation(activation))])
+        for model in (linear_model(k=k, final=final), keras.Sequential([nested, after])):
+            np.testing.assert_allclose(probabilities(model, pictures), expected, atol=1e-3)
+
+
+def test_probabilities_of_a_model_that_hides_its_softmax_are_refused(pictures):
+    model = linear_model(final=lambda x: 1 * keras.ops.softmax(x))
     with pytest.raises(ValueError, match="probabilities already"):
         probabilities(model, pictures)
 

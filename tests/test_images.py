@@ -332,6 +332,11 @@ def test_a_senseless_size_is_refused(size):
         images.read(picture(), size)
 
 
+def test_a_size_beyond_pillows_limit_is_refused_before_memory_is_taken():
+    with pytest.raises(ValueError, match=r"at most 89,478,485 pixels.*size=10000000"):
+        images.read(picture(), 10**7)
+
+
 def test_an_unknown_fit_is_refused():
     with pytest.raises(ValueError, match=r"'crop', 'pad', 'stretch'.*Received: fit='squash'"):
         images.read(picture(), 4, fit="squash")

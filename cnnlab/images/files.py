@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import time
@@ -59,6 +60,10 @@ def read(
     if fit not in FITS:
         raise ValueError(f"Expected fit to be one of {FITS}. Received: fit={fit!r}")
     shape = None if size is None else height_and_width(size)
+    if shape and math.prod(shape) > (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise ValueError(
+            f"Expected a size of at most {Image.MAX_IMAGE_PIXELS:,} pixels. Received: {size=}"
+        )
     if isinstance(source, Image.Image):
         return pixels(upright(source), shape, fit)
     if hasattr(source, "__array__"):  # NumPy arrays, and tensors too

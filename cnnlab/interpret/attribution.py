@@ -76,6 +76,11 @@ def grad_cam_map(
         ValueError: No such class or layer; a layer without maps, or one that doesn't lead to
             the logits; a model with several outputs; numbers that aren't pixels.
     """
+    if not (class_index is None or isinstance(class_index, int | np.integer)):
+        raise ValueError(
+            "Expected class_index to be a whole number, or None for the predicted class. "
+            f"Received: class_index={class_index!r}"
+        )
     index = tf.constant(-1 if class_index is None else class_index, tf.int32)
     logits, maps, by_map = compiled(_class_gradient, model, layer, batch_of_one(image), index)
     if not np.isfinite(logits).all():

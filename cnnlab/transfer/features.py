@@ -149,9 +149,15 @@ def _averaging(
             f"Received: names={list(names)}. Layers: {', '.join(known)}"
         )
     maps = {name: backbone.get_layer(name).output for name in names}
+    flat = [name for name, output in maps.items() if len(output.shape) != 4]
+    if flat:
+        raise ValueError(
+            "Expected names of layers that give maps (n, height, width, channels). Received: "
+            f"names={flat}, which don't"
+        )
     inputs = keras.Input(shape)
     with explained(backbone, shape):
-        answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
+        answers = keras.Model(backbone.inputs[0], maps)(enlarge(inputs, size))
     return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
 
 

@@ -213,6 +213,34 @@ def test_default_layer_without_a_plain_convolution(image, convolution):
     np.testing.assert_array_equal(interpret.grad_cam_map(model, image, 0), expected)
 
 
+class WithASecondOutput(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.maps = layers.Conv2D(4, 3)
+
+    def call(self, x):
+        return self.maps(x), 1
+
+
+class Whole(layers.Layer):
+    """Maps and their mean in one layer: they are found inside."""
+
+    def __init__(self, wrapped):
+        super().__init__()
+        self.steps = [layers.Conv2D(4, 3, strides=2), wrapped]
+
+    def call(self, x):
+        maps = self.steps[1](self.steps[0](x))
+        return keras.ops.mean(maps[0] if isinstance(maps, tuple) else maps, (1, 2))
+
+
+@pytest.mark.parametrize("wrapped", [layers.Conv2D(4, 2, name="c"), WithASecondOutput()])
+def test_default_layer_inside_a_layer_of_one_s_own(wrapped):
+    model = keras.Sequential([keras.Input((16, 16, 3)), Whole(wrapped), layers.Dense(3)])
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    assert interpret.grad_cam_map(model, picture, 1).shape == ((6, 6), (5, 5))[wrapped.name != "c"]
+
+
 @pytest.mark.parametrize("final", [None, "sigmoid"])
 def test_one_output_explains_each_of_two_classes_by_its_own_map(image, final):
     two = residual_net()
@@ -325,6 +353,8 @@ def test_cam_has_the_size_of_the_picture_and_peaks_where_the_evidence_is():
         ({"layer": "logits"}, r"layer='logits' with an output of shape \(1, 3\)"),
         ({"class_index": 3}, "0…2.*class_index=3"),
         ({"class_index": -1}, "class_index=-1"),
+        ({"class_index": "cat"}, "whole number.*class_index='cat'"),
+        ({"class_index": 1.0}, "whole number.*class_index=1.0"),
     ],
 )
 def test_grad_cam_refuses(image, options, message):

@@ -171,6 +171,14 @@ class TestExtract:
                 assert str(shape)[1:-1] in str(e.value)
                 assert len(str(e.value)) < 500
 
+    def test_takes_a_sequential_model_and_one_name_and_refuses_layers_without_maps(self):
+        steps = [keras.layers.Conv2D(2, 3, name="maps"), keras.layers.Flatten(name="flat")]
+        model = keras.Sequential([keras.Input(PICTURES.shape[1:]), *steps])
+        found = transfer.extract_features(model, PICTURES, "maps")
+        assert found["maps"].shape == (24, 2)
+        with pytest.raises(ValueError, match=r"layers that give maps.*names=\['flat'\]"):
+            transfer.extract_features(model, PICTURES, ["maps", "flat"])
+
     def test_refuses_what_it_cannot_do(self):
         with pytest.raises(ValueError, match=r"layers of 'bone'.*\['block9'\].*block2_pool"):
             transfer.extract_features(backbone(), PICTURES, ["block9"])

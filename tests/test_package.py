@@ -63,7 +63,6 @@ KERAS_ROOMS = "evaluation interpret layers models runs style training transfer".
     [
         ({"backend": "jax"}, "Received: No module named 'jax'"),
         ({"backend": "mistyped"}, "Received: "),
-        ({"backend": "numpy"}, "'backend': 'numpy'"),
         ({"image_data_format": "channels_first"}, "'image_data_format': 'channels_first'"),
     ],
 )

@@ -24,6 +24,7 @@ import json
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -65,9 +66,14 @@ def own_share(progress: float, alone: float) -> float:
 
 def make_optimizer(args: argparse.Namespace, variables: list) -> keras.optimizers.Optimizer:
     """Make the optimizer that the arguments name, with its state."""
-    if args.optimizer == "muon":
+    if args.optimizer in ("muon", "mixed"):
         made = distillation.Muon(
-            args.peak, momentum=0.95, sgd_ratio=0.1, steps=5, global_clipnorm=args.clip
+            args.peak,
+            momentum=0.95,
+            sgd_ratio=0.1,
+            steps=5,
+            global_clipnorm=args.clip,
+            adam_ratio=args.adam_ratio if args.optimizer == "mixed" else None,
         )
     else:
         # A short memory of squares (0.98): the task changes as the blocks are joined.
@@ -105,17 +111,17 @@ def learn(lesson, student, photos: Photographs, clock: Clock, args: argparse.Nam
         log(resumed=args.checkpoint.name, step=step_number, spent_s=round(clock.before, 1))
     budget = 60 * args.minutes * (1 - args.top_share)
     step = lesson.step(optimizer, jit=jit)
-    views = tf.function(
-        lambda part, rows, seed: random_views(part, rows, seed, args.side, smallest=args.smallest),
-        jit_compile=jit,
-    )
-    for part in {part.shape: part for part in photos.parts}.values():  # compiles for each size
-        views(part, *photos.batch(0, args.batch)[1:])
+    views = tf.function(partial(random_views, smallest=args.smallest), jit_compile=jit)
+    for side in {args.first_side, args.side}:  # compiles for each size
+        for part in {part.shape: part for part in photos.parts}.values():
+            views(part, *photos.batch(0, args.batch)[1:], side)
     errors, since, saved, first = [], time.perf_counter(), time.perf_counter(), step_number
     while (progress := clock.spent / budget) < 1:
         own = own_share(progress, args.alone)
         optimizer.learning_rate.assign(rate(progress, args.peak))
-        pictures = views(*photos.batch(step_number, args.batch))
+        early = progress < args.first_side_until and step_number - first != 1  # compiles both
+        side = args.first_side if early else args.side
+        pictures = views(*photos.batch(step_number, args.batch), side)
         errors.append(step(pictures, tf.constant(own)))
         step_number += 1
         if step_number - first == 2:
@@ -164,9 +170,12 @@ def parse() -> argparse.Namespace:
     add("--alone", type=float, default=0.25, help="phase A's share of A and B")
     add("--top-share", type=float, default=0.12, help="phase C's share of all")
     add("--side", type=int, default=128, help="of the views, in pixels")
+    add("--first-side", type=int, default=128, help="of the views at first: small ones are quick")
+    add("--first-side-until", type=float, default=0, help="share of A and B")
     add("--batch", type=int, default=256)
     add("--smallest", type=float, default=0.4, help="share of a picture's area kept at least")
-    add("--optimizer", choices=("adamw", "muon"), default="adamw")
+    add("--optimizer", choices=("adamw", "muon", "mixed"), default="adamw")
+    add("--adam-ratio", type=float, default=1 / 30, help="of block 5's rate, if mixed, to --peak")
     add("--peak", type=float, default=5e-4, help="largest learning rate")
     add("--clip", type=float, default=1.0, help="largest norm of all gradients together")
     add("--block-weights", type=float, nargs=5, default=[1, 1, 1, 1, 1])
@@ -243,7 +252,8 @@ def main() -> int:
     left = {"learnt": lesson.left_over(photos.held_out, args.side)}
     packed = quantize(student)
     left["packed"] = lesson.left_over(photos.held_out, args.side)
-    settings = ("minutes", "optimizer", "peak", "batch", "side", "block_weights", "seed")
+    settings = ("minutes", "optimizer", "peak", "batch", "side", "first_side", "first_side_until")
+    settings += ("block_weights", "seed")
     about |= {
         "settings": {name: getattr(args, name) for name in settings},
         "steps": int(np.load(args.checkpoint)["step"]),

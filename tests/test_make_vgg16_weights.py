@@ -183,10 +183,10 @@ def test_a_student_that_is_fed_by_the_teacher_gets_no_gradient_from_later_blocks
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "peak"), [("adamw", 5e-4), ("muon", 0.02)])
+@pytest.mark.parametrize(("optimizer", "peak"), [("adamw", 5e-4), ("muon", 0.02), ("mixed", 0.02)])
 def test_a_few_steps_bring_the_student_nearer(lesson, pixels, optimizer, peak):
     weights = lesson.network.get_weights()
-    arguments = argparse.Namespace(optimizer=optimizer, peak=peak, clip=1.0)
+    arguments = argparse.Namespace(optimizer=optimizer, peak=peak, clip=1.0, adam_ratio=1 / 30)
     step = lesson.step(script.make_optimizer(arguments, lesson.variables), jit=False)
     x = tf.constant(pixels, tf.float32)
     errors = [step(x, 0.0).numpy().sum() for _ in range(6)]

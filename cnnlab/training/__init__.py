@@ -21,7 +21,7 @@ from cnnlab.training.pictures import (
     start_over,
     to_device,
 )
-from cnnlab.training.strategies import Shared, strategy
+from cnnlab.training.strategies import Shared, distribute, strategy
 
 __all__ = [
     "Augment",
@@ -40,6 +40,7 @@ __all__ = [
     "TrainingPictures",
     "Visits",
     "device",
+    "distribute",
     "environment",
     "on_device",
     "shuffled_batches",

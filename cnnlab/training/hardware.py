@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnlab.training.compilation import what_works
+from cnnlab.training.strategies import connected, workers
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,11 @@ def device() -> Device:
 
     On a GPU of compute capability 12 and above, such as an RTX 50, this first sees in a process of
     its own that TensorFlow doesn't die there, which takes some seconds, once. It changes nothing,
-    except that GPUs for which TensorFlow has no code are hidden from it.
+    except that GPUs for which TensorFlow has no code are hidden from it. Where `TF_CONFIG` names
+    several machines, it connects them: TensorFlow wants that before its first operation.
     """
+    if workers() > 1:
+        connected()
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         return _cpu()

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 
 from cnnlab.layers import leaves
+from cnnlab.training.strategies import Shared, workers
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def on_device(
         x = augment(x)
     trainer = keras.Model(rows, model(x), name=f"{model.name}_on_device")
     trainer.save = model.save
-    return trainer
+    return Shared(trainer) if workers() > 1 else trainer
 
 
 def start_over(trainer: keras.Model, model: keras.Model, weights: list[np.ndarray]) -> None:
@@ -172,16 +173,21 @@ class _LookUp(keras.layers.Layer):
     def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.table, self.mirror = table, mirror
+        if workers() == 1 and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            # Each of this machine's devices has a copy; other machines have their own anyway.
+            fixed = {"dtype": "uint8", "initializer": "zeros", "trainable": False}
+            self.table = self.add_weight(shape=table.shape, name="table", **fixed)
+            self.table.assign(table)
         if mirror:
-            self.mirrored = self.add_weight(
-                shape=(len(table),), dtype="float32", trainable=False, name="mirrored"
-            )
+            # Devices that share a batch count on together: hence the sum.
+            counted = {"dtype": "float32", "trainable": False, "aggregation": "sum"}
+            self.visits = self.add_weight(shape=(len(table),), name="visits", **counted)
             self.start_over()
 
     def start_over(self) -> None:
         if self.mirror:
-            coins = keras.random.randint(self.mirrored.shape, 0, 2)
-            self.mirrored.assign(ops.cast(coins, "float32"))
+            coins = keras.random.randint(self.visits.shape, 0, 2)
+            self.visits.assign(ops.cast(coins, "float32"))
 
     def call(self, rows, training=False):
         x = tf.cast(tf.gather(self.table, rows), "float32")
@@ -190,9 +196,10 @@ class _LookUp(keras.layers.Layer):
         # A row may come several times in a batch: each time is a visit of its own.
         same = ops.cast(rows[:, None] == rows[None], "float32")
         earlier = ops.sum(ops.tril(same, -1), axis=1)
-        mirrored = (ops.take(self.mirrored, rows) + earlier) % 2
-        after = (mirrored + ops.sum(ops.triu(same), axis=1)) % 2  # of all visits in this batch
-        self.mirrored.assign(ops.scatter_update(self.mirrored, rows[:, None], after))
+        mirrored = (ops.take(self.visits, rows) + earlier) % 2
+        counts = ops.scatter(rows[:, None], ops.ones_like(earlier), self.visits.shape)
+        # TensorFlow's own `assign_add`: Keras's sums what was there, too, once for each device.
+        self.visits.value.assign_add(counts)
         return ops.where(mirrored[:, None, None, None] == 1, ops.flip(x, axis=2), x)
 
 

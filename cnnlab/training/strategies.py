@@ -1,12 +1,13 @@
 """Train on several GPUs, or several machines: which `tf.distribute.Strategy` suits what is there.
 
-    with training.strategy(DEVICES).scope():
-        trainer = training.Shared(model())
-        trainer.compile(...)
+    training.distribute(DEVICES)  # all GPUs for None; from here on
+    trainer = training.on_device(model(), table)
+    trainer.compile(...)
     trainer.fit(...)
 
-What is built and compiled inside keeps a copy on every device; `fit` shares each batch among them
-and adds up their gradients. Batch size and learning rate mean what they mean on one device.
+What is built and compiled afterwards keeps a copy on every device; `fit` shares each batch among
+them and adds up their gradients. Batch size and learning rate mean what they mean on one device.
+With one device nothing changes.
 """
 
 import functools
@@ -36,12 +37,35 @@ def workers() -> int:
         ) from error
 
 
+def distribute(devices: int | None = None) -> int:
+    """Let what is built from now on train on several GPUs or machines, where they are there.
+
+    It is `with strategy(devices).scope():` for all that follows, until the next call. XLA and
+    several steps a call are for one device: `compile` with neither if this returns more than 1.
+
+    Args:
+        devices: How many of this machine's GPUs at most; None for all.
+
+    Returns:
+        How many devices share a batch, those of all machines together.
+
+    Raises:
+        ValueError: `devices` is less than 1.
+    """
+    tf.distribute.experimental_set_strategy(None)
+    chosen = strategy(devices)
+    if chosen.num_replicas_in_sync > 1:
+        tf.distribute.experimental_set_strategy(chosen)
+    return chosen.num_replicas_in_sync
+
+
 @functools.cache
 def strategy(devices: int | None = None) -> tf.distribute.Strategy:
     """Choose TensorFlow's way to train on what is there, the same object each time.
 
-    Several machines where `TF_CONFIG` names them: then call this before anything else of
-    TensorFlow's. Else all of this machine's GPUs, if there are several. Else the one device.
+    Several machines where `TF_CONFIG` names them: `device` has to be called before TensorFlow's
+    first operation then. Else all of this machine's GPUs, if there are several. Else the one
+    device.
 
     Args:
         devices: How many of this machine's GPUs at most; None for all.
@@ -52,11 +76,17 @@ def strategy(devices: int | None = None) -> tf.distribute.Strategy:
     if devices is not None and devices < 1:
         raise ValueError(f"Expected at least one device, or None. Received: devices={devices}")
     if workers() > 1:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return connected()
     gpus = tf.config.list_logical_devices("GPU")[:devices]
     if len(gpus) > 1:
         return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def connected() -> tf.distribute.Strategy:
+    """Connect this machine with the others that `TF_CONFIG` names, once."""
+    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 class AcrossMachines:

@@ -277,19 +277,29 @@ class Muon(training.Muon):
     Without batch normalization the size of a kernel matters, so unlike its parent this keeps no
     norm fixed. A step changes a kernel by `learning_rate` of its norm, whatever its units: the
     first one sees pixels, a hundred times larger than what the others see.
+
+    Args:
+        adam_ratio: If given, block 5's kernels have Adam's step too, at so much of the rate: what
+            they have to say is rare and large, and steps of one size stay too long for it.
     """
+
+    def __init__(self, learning_rate, *, adam_ratio: float | None = None, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.adam_ratio = adam_ratio
 
     def build(self, var_list):
         if not self.built:
             super().build(var_list)
             self.squares = [self.add_variable_from_reference(v, name="square") for v in var_list]
+            self.by_adam = [bool(self.adam_ratio) and "block5" in v.path for v in var_list]
 
     def update_step(self, gradient, variable, learning_rate):
         rate = keras.ops.cast(learning_rate, variable.dtype)
         index = self._get_variable_index(variable)
         velocity, square = self.velocities[index], self.squares[index]
         self.assign(velocity, self.momentum * velocity + (1 - self.momentum) * gradient)
-        if len(variable.shape) == 4:
+        is_kernel = len(variable.shape) == 4
+        if is_kernel and not self.by_adam[index]:
             update = (1 - self.momentum) * gradient + self.momentum * velocity
             update = keras.ops.reshape(update, (-1, variable.shape[-1]))
             update = orthogonalize(update, steps=self.steps)
@@ -299,4 +309,5 @@ class Muon(training.Muon):
         else:
             self.assign(square, 0.98 * square + 0.02 * keras.ops.square(gradient))
             update = velocity / (keras.ops.sqrt(square) + 1e-8)
-            self.assign_sub(variable, self.sgd_ratio * rate * update)
+            ratio = self.adam_ratio if is_kernel else self.sgd_ratio
+            self.assign_sub(variable, ratio * rate * update)

@@ -14,22 +14,25 @@ from cnnlab.training import strategies
 WORKER = """
 import sys
 from cnnlab import training
-chosen = training.strategy()
+training.device()
 import keras
 import numpy as np
-x = np.random.default_rng(0).normal(size=(64, 6)).astype("float32")
+x = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), dtype=np.uint8)
 y = np.arange(64) % 3
-with training.strategy().scope():
-    start = np.random.default_rng(1).normal(size=(6, 3)).astype("float32")
-    dense = keras.layers.Dense(3)
-    model = keras.Sequential([keras.Input((6,)), dense])
-    dense.set_weights([start, np.zeros(3, "float32")])
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer = training.Shared(model)
-    trainer.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"], jit_compile=False)
-history = trainer.fit(x, y, batch_size=16, epochs=3, shuffle=False, verbose=0).history
-found = {"loss": history["loss"], "accuracy": history["accuracy"]}
-np.savez(sys.argv[1], *model.get_weights(), replicas=chosen.num_replicas_in_sync, **found)
+replicas = training.distribute()
+keras.utils.set_random_seed(0)
+start = np.random.default_rng(1).normal(size=(48, 3)).astype("float32")
+dense = keras.layers.Dense(3)
+layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), dense]
+model = keras.Sequential([keras.Input((4, 4, 3)), *layers])
+dense.set_weights([start, np.zeros(3, "float32")])
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+table = training.DevicePictures(x, np.arange(64), np.arange(0))
+trainer = training.on_device(model, table, mirror=True)
+trainer.compile(keras.optimizers.SGD(0.5), loss, metrics=["accuracy"], jit_compile=False)
+fitted = trainer.fit(table.train_rows, y, batch_size=16, epochs=3, shuffle=False, verbose=0)
+found = {name: fitted.history[name] for name in ("loss", "accuracy")}
+np.savez(sys.argv[1], *model.get_weights(), replicas=replicas, **found)
 """
 
 MIRRORED = """
@@ -155,6 +158,7 @@ def test_a_broken_config_is_refused_with_its_text(monkeypatch, wrong):
         strategies.workers()
 
 
-def test_no_devices_is_refused():
+@pytest.mark.parametrize("choose", [training.strategy, training.distribute])
+def test_no_devices_is_refused(choose):
     with pytest.raises(ValueError, match="devices=0"):
-        training.strategy(0)
+        choose(0)

@@ -243,22 +243,22 @@ class TestMirror:
         table = training.to_device(images)
         look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
         plain, mirrored = images.x_train, images.x_train[:, :, ::-1]
-        start, count = np.array(look_up.mirrored), np.zeros(len(table.table), int)
+        start, count = np.array(look_up.visits), np.zeros(len(table.table), int)
         for rows in ([3, 3, 5, 3], [5, 3, 7], [7, 7], [3, 3, 3, 5, 5]):
             visit = np.array(look_up(np.array(rows, np.int32), training=True))
             for picture, row in zip(visit, rows, strict=True):
                 turned = (start[row] + count[row]) % 2
                 np.testing.assert_array_equal(picture, (mirrored if turned else plain)[row])
                 count[row] += 1
-        np.testing.assert_array_equal(look_up.mirrored, (start + count) % 2)
+        np.testing.assert_array_equal(look_up.visits, start + count)
 
     def test_does_nothing_in_prediction_and_does_not_count_it_as_a_visit(self, images):
         table = training.to_device(images)
         look_up = training.on_device(models.linear((8, 8, 3), 2), table, mirror=True).layers[1]
-        before = np.array(look_up.mirrored)
+        before = np.array(look_up.visits)
         seen = np.array(look_up(table.val_rows, training=False))
         np.testing.assert_array_equal(seen, images.x_val)
-        np.testing.assert_array_equal(look_up.mirrored, before)
+        np.testing.assert_array_equal(look_up.visits, before)
 
 
 class TestStartOver:

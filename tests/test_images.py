@@ -495,6 +495,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/page.png")
             return self.end_headers()
+        if self.path in ("/to-file", "/to-ftp"):
+            self.send_response(302)
+            where = {"/to-file": "file:///etc/hostname", "/to-ftp": "ftp://127.0.0.1:9/a.png"}
+            self.send_header("Location", where[self.path])
+            return self.end_headers()
         body = {
             "/a.png": png,
             "/caf%C3%A9%20au%20lait.png?v=1&w=2": png,
@@ -545,6 +550,8 @@ def test_reads_an_address(host, name):
     [
         ("missing.png", OSError, r"404 Not Found.*missing\.png"),
         ("page.png", ValueError, r"page\.png', which is a web page"),
+        ("to-file", OSError, r"302 .*'file:///etc/hostname' is not allowed"),
+        ("to-ftp", OSError, r"302 .*sent on to 'ftp://127.*, which is not on the web"),
         ("moved.png", ValueError, r"moved\.png', which is a web page"),
         ("cut.png", ValueError, r"cut\.png', which is no picture, or a damaged one"),
     ],

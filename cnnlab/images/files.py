@@ -12,11 +12,12 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 import numpy as np
 from PIL import Image
 
+from cnnlab._web import open_address
 from cnnlab.images.arrays import from_array, height_and_width
 from cnnlab.images.decoding import FITS, decode, pixels, shortened, to_rgb, upright
 
@@ -142,7 +143,7 @@ def _download(url: str) -> bytes:
     deadline = time.monotonic() + DOWNLOAD_SECONDS
     body = bytearray()
     try:
-        with urlopen(request, timeout=DOWNLOAD_SECONDS) as response:
+        with open_address(request, DOWNLOAD_SECONDS) as response:
             # read1 returns what has arrived, so that a trickle can't outlast the deadline.
             while chunk := response.read1(65_536):
                 body += chunk

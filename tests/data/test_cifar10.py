@@ -467,7 +467,7 @@ def test_without_a_network_the_error_has_the_step_by_hand(disk, monkeypatch):
     monkeypatch.setattr(places, "PACKAGE", disk / "repository/cnnlab")
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.chdir(disk / "work")
-    monkeypatch.setattr("cnnlab.sources.origins.urlopen", raise_unreachable)
+    monkeypatch.setattr("cnnlab.sources.origins.open_address", raise_unreachable)
     begin = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         cifar10.load()

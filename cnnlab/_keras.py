@@ -13,7 +13,7 @@ def _wrong(received: object) -> ImportError:
 
 try:
     import keras
-except ImportError as error:  # of a backend that isn't installed
+except (ImportError, ValueError) as error:  # of a backend that isn't installed, or isn't one
     raise _wrong(error) from error
 _found = {name: getattr(keras.config, name)() for name in _EXPECTED}
 if _found != _EXPECTED:

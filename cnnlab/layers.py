@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cnnlab import _keras  # noqa: F401  # isort: skip
 import functools
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +17,18 @@ import tensorflow as tf
 
 __all__ = [
     "compiled",
-    "ends_in_softmax",
+    "explained",
+    "final_activation",
     "find",
     "leaves",
     "listening",
     "names",
     "nested",
+    "one_output",
     "output_layer",
 ]
+
+_ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
 
 
 def nested(model: keras.Model) -> Iterator[keras.Model]:
@@ -36,9 +41,17 @@ def nested(model: keras.Model) -> Iterator[keras.Model]:
 
 def leaves(model: keras.Model) -> list[keras.Layer]:
     """List all layers of a model and of its nested models that compute something themselves."""
-    layers = (layer for owner in nested(model) for layer in owner.layers)
+    layers = (part for owner in nested(model) for layer in owner.layers for part in _parts(layer))
     idle = keras.Model | keras.layers.InputLayer
     return [layer for layer in dict.fromkeys(layers) if not isinstance(layer, idle)]
+
+
+def _parts(layer: keras.Layer) -> list[keras.Layer]:
+    """List the layers inside a layer of somebody's own, then that layer itself."""
+    if type(layer).__module__.split(".")[0] == "keras" or isinstance(layer, keras.Model):
+        return [layer]
+    values = keras.tree.flatten([v for v in vars(layer).values() if not isinstance(v, dict)])
+    return [*(value for value in values if isinstance(value, keras.Layer)), layer]
 
 
 def find(model: keras.Model, name: str) -> keras.Layer:
@@ -69,6 +82,8 @@ def listening(
 ) -> Iterator[None]:
     """Call, while open, `note(layer, inputs, output)` each time that one of the layers has run.
 
+    Of several outputs the first is noted.
+
     Keras has no hooks, and the usual `keras.Model(model.inputs, layer.output)` fails for layers of
     a nested model and for models that aren't functional. So each layer gets a `call` of its own
     for as long as the context is open.
@@ -78,8 +93,9 @@ def listening(
         @functools.wraps(call)
         def wrapper(*args: object, **kwargs: object) -> object:
             output = call(*args, **kwargs)
-            if tf.is_tensor(output):
-                note(layer, args[0] if args else None, output)
+            first = output[0] if isinstance(output, tuple | list) and output else output
+            if tf.is_tensor(first):
+                note(layer, args[0] if args else None, first)
             return output
 
         return wrapper
@@ -128,28 +144,95 @@ def compiled(
     return functions[key](*tensors)
 
 
-def ends_in_softmax(model: keras.Model) -> bool:
-    """Tell whether a model's last layer makes probabilities (True) or leaves logits (False).
+def final_activation(model: keras.Model) -> str:
+    """Tell what a model ends in: "logits" (no activation), "softmax" or "sigmoid".
 
     Raises:
-        ValueError: The last layer has another activation, such as a sigmoid.
+        ValueError: The last layer has another activation, or the model has several outputs.
     """
     last = output_layer(model)
     activation = getattr(last, "activation", None)
-    if type(last).__name__ == "Softmax" or activation is keras.activations.softmax:
-        return True
-    if activation not in (None, keras.activations.linear):
-        raise ValueError(
-            "Expected a model that ends in logits (no activation) or in a softmax. Received: "
-            f"model={model.name!r} with {activation.__name__} in its last layer, {last.name!r}"
+    # `layers.Softmax` and `ops.softmax` are classes of their own; so are those of ReLU and others.
+    name = (type(last) if activation is None else activation).__name__.lower().replace("_", "")
+    if name in ("softmax", "sigmoid"):
+        return name
+    if (activation is None and name not in _ACTIVATIONS) or name in ("linear", "logsoftmax"):
+        return "logits"
+    raise ValueError(
+        "Expected a model that ends in logits (no activation), in a softmax, or in a sigmoid. "
+        f"Received: model={model.name!r} with {name} in its last layer, {last.name!r}. "
+        "For logits, make a model that ends before it: keras.Model(model.input, "
+        "model.layers[-2].output)"
+    )
+
+
+@contextmanager
+def explained(model: keras.Model, shape: Sequence[int | None]) -> Iterator[None]:
+    """Say in one sentence why a model can't take pictures, where Keras and TensorFlow need a page.
+
+    Args:
+        model: What is called inside the block.
+        shape: Of the pictures that it is called on, with or without their number.
+
+    Raises:
+        ValueError: The model can't take them; the message gives the first line of the reason.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, tf.errors.InvalidArgumentError) as error:
+        text = str(error)
+        quoted = re.search(r"\x1b\[1m(.*?)(\n|\x1b)", text, re.DOTALL)  # Keras prints it bold
+        reason = re.sub(
+            r"\{\{.*?\}\}\s*| \[Op:.*", "", quoted[1] if quoted else text.partition("\n")[0]
         )
-    return False
+        raise ValueError(
+            f"Expected pictures that {model.name!r} can take: of its number of channels, large "
+            f"enough for its layers. Received: pictures of shape {tuple(shape)}: {reason[:200]}. "
+            "images.read makes any picture RGB of any size"
+        ) from None
+
+
+def one_output(model: keras.Model, outputs: object) -> tf.Tensor:
+    """Return the one tensor that a model has answered.
+
+    Raises:
+        ValueError: It has answered several.
+    """
+    tensors = tf.nest.flatten(outputs)
+    if len(tensors) != 1:
+        raise ValueError(
+            "Expected a model with one output. Received: "
+            f"model={model.name!r} with {len(tensors)}. Choose one: "
+            "keras.Model(model.inputs, model.outputs[0])"
+        )
+    return tensors[0]
 
 
 def output_layer(model: keras.Model) -> keras.Operation:
-    """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models."""
-    last = model
-    while isinstance(last, keras.Model):
-        # `operations` of a functional model also lists the steps that aren't layers.
-        last = (last.operations if hasattr(last, "operations") else last.layers)[-1]
-    return last
+    """Find the layer, or `keras.ops` operation, that gives a model its output; in nested models.
+
+    What only hands it on is passed over, such as the conversion to float32 after a softmax.
+
+    Raises:
+        ValueError: A functional model has several outputs.
+    """
+    one_output(model, getattr(model, "outputs", None) or [model])
+    for step in _backwards(model):
+        if not (isinstance(step, keras.layers.Identity) or _is_linear(step)):
+            return step
+    return model  # which computes without layers
+
+
+def _backwards(model: keras.Model) -> Iterator[keras.Operation]:
+    """Yield the steps of a model and of those nested in it, the last one first."""
+    # `operations` of a functional model also lists the steps that aren't layers.
+    for step in reversed(model.operations if hasattr(model, "operations") else model.layers):
+        if isinstance(step, keras.Model):
+            yield from _backwards(step)
+        else:
+            yield step
+
+
+def _is_linear(step: keras.Operation) -> bool:
+    linear = keras.activations.linear
+    return isinstance(step, keras.layers.Activation) and step.activation is linear

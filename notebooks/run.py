@@ -1,12 +1,9 @@
-"""Run notebooks from top to bottom without a browser; results go to outputs/, as .ipynb and HTML.
-
-python notebooks/run.py                             every notebook, with its own parameters
-python notebooks/run.py NOTEBOOK... -p NAME VALUE   those named, with other parameters
-"""
+"""Run notebooks from top to bottom without a browser; results go to outputs/, .ipynb and HTML."""
 
 import argparse
 import ast
 import os
+import re
 from pathlib import Path
 
 # The kernel of this interpreter, before one of the same name that the user registered elsewhere.
@@ -15,31 +12,61 @@ import papermill
 from nbconvert import HTMLExporter
 from traitlets.config import Config
 
+ROOT = Path(__file__).resolve().parents[1]
+# Not the docstring, which `python -OO` leaves out.
+USAGE = """
+python notebooks/run.py                             every notebook, with its own parameters
+python notebooks/run.py NOTEBOOK... -p NAME VALUE   those named, with other parameters
+python notebooks/run.py -o FOLDER                   results go there instead of outputs/
+"""
 
-def literal(text: str) -> object:
-    """Return `5`, `1e-3`, `None`, `[32, 64]` as Python reads them, anything else as text."""
+
+def main() -> None:
+    cli = argparse.ArgumentParser(usage=USAGE)
+    cli.add_argument("notebooks", nargs="*", type=lambda path: Path(path).resolve())
+    cli.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    cli.add_argument("-o", type=lambda path: Path(path).resolve(), default=None, metavar="FOLDER")
+    args = cli.parse_args()
+    here = Path.cwd()
+    if (named := os.environ.get("CNNLAB_DATA", "").strip()) and not named.startswith("~"):
+        os.environ["CNNLAB_DATA"] = str(here / named)  # kernels start elsewhere
+    os.chdir(ROOT)  # paths that papermill notes down stay relative
+    outputs = args.o or Path("outputs")
+    require_writable(outputs)
+    for path in args.notebooks or sorted(Path("notebooks").glob("*.ipynb")):
+        run(path, outputs, dict(args.p), here)
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder; end with a sentence where nothing can be written there."""
     try:
-        value = ast.literal_eval(text)
-        return list(value) if isinstance(value, tuple) else value  # papermill knows no tuples
-    except (ValueError, SyntaxError):
-        return text
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{os.getpid()}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise SystemExit(
+            f"FAILED: expected to write results to {folder.absolute()}. Received: {e.strerror}. "
+            "Choose another folder: -o FOLDER"
+        ) from e
 
 
-cli = argparse.ArgumentParser(usage=__doc__.rstrip())
-cli.add_argument("notebooks", nargs="*", type=lambda path: Path(path).resolve())
-cli.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-args = cli.parse_args()
-os.chdir(Path(__file__).resolve().parents[1])  # paths that papermill notes down stay relative
-Path("outputs").mkdir(exist_ok=True)
-parameters = {name: literal(value) for name, value in args.p}
-kernel = dict(kernel_name="python3", config=Config(KernelManager={"transport_encryption": "auto"}))
-for path in args.notebooks or sorted(Path("notebooks").glob("*.ipynb")):
-    source, target = os.path.relpath(path), Path("outputs", path.name)
-    target.with_suffix(".html").unlink(missing_ok=True)  # an earlier run's page is not this one's
+def run(path: Path, outputs: Path, given: dict[str, str], here: Path) -> None:
+    """Run one notebook with parameters as given on the command line."""
+    source, target = os.path.relpath(path), outputs / path.name
+    kernel = dict(
+        kernel_name="python3", config=Config(KernelManager={"transport_encryption": "auto"})
+    )
     place = dict(cwd=os.path.dirname(source), progress_bar=dict(desc=path.name, mininterval=0))
     try:
-        if unknown := parameters.keys() - (known := papermill.inspect_notebook(source)):
+        known = papermill.inspect_notebook(source)
+        if unknown := given.keys() - known:
             raise SystemExit(f"{source}: no parameter {', '.join(unknown)} in {', '.join(known)}")
+        try:
+            parameters = {name: value(text, known[name], here) for name, text in given.items()}
+        except ValueError as e:
+            raise SystemExit(f"{source}: {e}") from e
+        target.with_suffix(".html").unlink(missing_ok=True)  # an earlier page is not this run's
         book = papermill.execute_notebook(source, str(target), parameters, **kernel, **place)
     except papermill.PapermillExecutionError as e:
         raise SystemExit(f"{e}\nFAILED {source}, In [{e.exec_count}]: {e.ename}: {e.evalue}") from e
@@ -48,3 +75,74 @@ for path in args.notebooks or sorted(Path("notebooks").glob("*.ipynb")):
     page, _ = HTMLExporter().from_notebook_node(book, {"metadata": {"name": path.stem}})
     target.with_suffix(".html").write_text(page, encoding="utf-8")
     print(f"{source}: {book.metadata.papermill.duration:.0f} s, results in {target} and .html")
+
+
+def value(text: str, parameter: dict[str, str], here: Path) -> object:
+    """Read a parameter's value as its default is: `false` beside `True`, `2024` beside `"auto"`.
+
+    Args:
+        text: As given on the command line.
+        parameter: The notebook's own, as papermill describes it: name, default and comment.
+        here: Where relative paths start.
+
+    Raises:
+        ValueError: Another kind of value; the message says which kind was expected.
+    """
+    name, comment = parameter["name"], parameter["help"]
+    default = ast.literal_eval(parameter["default"])
+    if is_path(default, comment):
+        return None if text == "None" and default is None else resolved(name, text, comment, here)
+    kind, read = type(default), literal(text)
+    if default is None:  # what a preset fills in
+        return read
+    if kind is str:
+        return text
+    right = {
+        bool: isinstance(read, bool),
+        int: isinstance(read, int) and not isinstance(read, bool),
+        float: isinstance(read, int | float) and not isinstance(read, bool),
+    }
+    if not right.get(kind, isinstance(read, list if kind is tuple else kind)):
+        what = {bool: "true or false", int: "a whole number", float: "a number"}
+        what |= {tuple: "a list", list: "a list", dict: "a dictionary"}
+        raise ValueError(
+            f"Expected {what[kind]} for {name}, such as its own {parameter['default']}. "
+            f"Received: {name}={text!r}"
+        )
+    return read
+
+
+def literal(text: str) -> object:
+    """Return `5`, `1e-3`, `None`, `false`, `[32, 64]` as values, anything else as text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        value = ast.literal_eval(text)
+        return list(value) if isinstance(value, tuple) else value  # papermill knows no tuples
+    except (ValueError, SyntaxError):
+        return text
+
+
+def is_path(default: object, comment: str) -> bool:
+    """Tell from a parameter's comment, or its default, whether it may name a file or a folder."""
+    return (default is None or isinstance(default, str)) and bool(
+        re.search(r"\b(path|folder|file)\b", comment) or "/" in str(default)
+    )
+
+
+def resolved(name: str, text: str, comment: str, here: Path) -> str:
+    """Return an absolute path where there is one; addresses and the comment's words as they are."""
+    if text in re.findall(r'"([^"]*)"', comment) or re.match(r"[a-z]+://", text):
+        return text
+    places = [here, ROOT / "notebooks"]  # the caller's, and that of the defaults
+    for place in places:
+        if (path := place / Path(text).expanduser()).exists():
+            return str(path.resolve())
+    raise ValueError(
+        f"Expected {name} to be a path: {comment}. Received: {name}={text!r}, looked for in "
+        f"{' and '.join(map(str, places))}"
+    )
+
+
+if __name__ == "__main__":
+    main()

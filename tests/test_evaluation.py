@@ -3,6 +3,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cnnlab.evaluation import Report, evaluate, probabilities, wilson_interval
 
@@ -222,8 +223,20 @@ def test_a_final_softmax_is_not_applied_twice(pictures, final):
     np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
-def test_a_softmax_that_is_not_the_last_step_is_refused(pictures):
-    model = linear_model(final=lambda x: keras.layers.Identity()(keras.ops.softmax(x)))
+@pytest.mark.parametrize(
+    "after", [keras.layers.Identity(), keras.layers.Activation("linear", dtype="float32")]
+)
+def test_a_last_activation_is_seen_through_what_only_hands_it_on(pictures, after):
+    for k, activation in ((3, "softmax"), (1, "sigmoid")):
+        expected = probabilities(linear_model(k=k), pictures)
+        final = lambda x: after(keras.layers.Activation(activation)(x))  # noqa: B023, E731
+        nested = keras.Sequential([linear_model(k=k, final=keras.layers.Activation(activation))])
+        for model in (linear_model(k=k, final=final), keras.Sequential([nested, after])):
+            np.testing.assert_allclose(probabilities(model, pictures), expected, atol=1e-3)
+
+
+def test_probabilities_of_a_model_that_hides_its_softmax_are_refused(pictures):
+    model = linear_model(final=lambda x: 1 * keras.ops.softmax(x))
     with pytest.raises(ValueError, match="probabilities already"):
         probabilities(model, pictures)
 
@@ -249,10 +262,108 @@ def test_evaluate_leaves_model_and_pictures_as_they_were(pictures):
     np.testing.assert_array_equal(pictures, before)
 
 
-def test_sigmoid_model_is_refused(pictures):
-    model = linear_model(final=keras.layers.Dense(3, "sigmoid", name="answer"))
-    with pytest.raises(ValueError, match=r"sigmoid in its last layer, 'answer'"):
+def test_several_sigmoids_are_refused_with_what_to_do(pictures):
+    model = linear_model(final=keras.layers.Dense(3, "sigmoid"))
+    with pytest.raises(ValueError, match=r"ends in 3 sigmoids.*softmax.*Report\(np\.stack"):
         probabilities(model, pictures)
+
+
+@pytest.mark.parametrize(
+    "final", [keras.layers.ReLU(), keras.ops.relu, keras.layers.Activation("tanh"), keras.ops.tanh]
+)
+def test_another_last_activation_is_refused_by_name(pictures, final):
+    with pytest.raises(ValueError, match=r"with (relu|tanh) in its last layer.* ends before it"):
+        probabilities(linear_model(final=final), pictures)
+
+
+def test_a_final_log_softmax_is_a_logit_as_good_as_any(pictures):
+    expected = probabilities(linear_model(), pictures)
+    for final in (keras.ops.log_softmax, keras.layers.Activation("log_softmax")):
+        found = probabilities(linear_model(final=final), pictures)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "final", [None, keras.ops.sigmoid, "sigmoid", keras.layers.Dense(1, "sigmoid")]
+)
+def test_one_output_is_the_probability_of_the_second_of_two_classes(pictures, final):
+    if isinstance(final, keras.layers.Dense):
+        final.build((None, 1))
+        final.set_weights([np.ones((1, 1)), np.zeros(1)])
+    final = keras.layers.Activation(final) if isinstance(final, str) else final
+    logit = np.array(linear_model(k=1)(pictures), np.float64)[:, 0]
+    report = evaluate(linear_model(k=1, final=final), pictures, np.int64(logit > 0), ("cat", "dog"))
+    np.testing.assert_allclose(report.probabilities[:, 1], 1 / (1 + np.exp(-logit)), atol=1e-5)
+    assert report.accuracy == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*softmax over axis")  # Keras warns as well
+def test_a_softmax_of_one_output_and_several_outputs_are_refused(pictures):
+    with pytest.raises(ValueError, match=r"shape \(11, 1\)"):
+        probabilities(linear_model(k=1, final=keras.layers.Softmax()), pictures)
+    for final in (lambda x: [x, 2 * x], lambda x: {"a": x, "b": x + 1}):
+        with pytest.raises(ValueError, match=r"one output. Received: .* with 2\. Choose one"):
+            probabilities(linear_model(final=final), pictures)
+
+    class Two(keras.Model):
+        def call(self, pixels):
+            return pixels, pixels
+
+    with pytest.raises(ValueError, match="one output"):
+        probabilities(Two(), pictures)
+
+
+@pytest.mark.parametrize("made", [lambda x: x / 255, lambda x: x / 127.5 - 1, lambda x: x - 120.0])
+def test_pictures_that_are_no_pixels_any_more_are_refused(pictures, made):
+    pixels = np.tile(pictures, (20, 1, 1, 1)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"Expected pixels in 0…255.*x with values from"):
+        evaluate(linear_model(), made(pixels), np.zeros(len(pixels), int), "abc")
+
+
+def test_pictures_that_a_model_can_t_take_are_named_in_a_sentence(pictures):
+    net = keras.Sequential([keras.layers.Conv2D(3, 2), keras.layers.Flatten()])
+    for model in (linear_model(), keras.Sequential([net, keras.layers.Dense(3)])):
+        probabilities(model, pictures)
+        for wrong in (pictures[..., :1], np.zeros((1, 9, 9, 3), np.uint8)):
+            with pytest.raises(ValueError, match=r"^Expected pictures that '.*' can take") as e:
+                probabilities(model, wrong)
+            assert len(str(e.value)) < 500
+
+
+def test_a_model_that_scales_nothing_takes_uint8(pictures):
+    model = keras.Sequential([keras.layers.Conv2D(3, 2), keras.layers.Flatten()])
+    found = probabilities(model, pictures)
+    np.testing.assert_allclose(found, probabilities(model, pictures.astype(np.float32)))
+
+
+def test_a_dataset_of_batches_is_scored_as_its_pictures_are(pictures):
+    labels = np.arange(11) % 3
+    dataset = tf.data.Dataset.from_tensor_slices((pictures, labels)).shuffle(11).batch(4)
+    expected = evaluate(linear_model(), pictures, labels, "abc")
+    report = evaluate(linear_model(), dataset, classes="abc")
+    np.testing.assert_array_equal(report.confusion, expected.confusion)
+    bare = tf.data.Dataset.from_tensor_slices(pictures).batch(4)
+    found = probabilities(linear_model(), bare)
+    np.testing.assert_allclose(found, expected.probabilities, atol=1e-3)
+
+
+def test_datasets_that_can_t_be_scored_say_why(pictures):
+    labels, model = np.arange(11) % 3, linear_model()
+    paired = tf.data.Dataset.from_tensor_slices((pictures, labels))
+    for arguments, message in (
+        ((paired,), r"with shape \(2, 2, 3\).*dataset\.batch"),
+        ((paired.batch(4).repeat(),), "with an end"),
+        ((paired.take(0).batch(4),), "an empty dataset"),
+        ((paired.batch(4).map(lambda x, y: x),), r"dataset of \(pictures, labels\)"),
+        ((paired.batch(4).map(lambda x, y: (tf.cast(x, tf.float32) / 255, y)),), "a batch of x wi"),
+        ((paired.batch(4), labels), "y=None with a dataset"),
+        ((pictures,), "y=None"),
+        ((pictures[0], labels[:2]), r"Pass x\[None\] for a single picture"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(model, *arguments, classes="abc")
+    with pytest.raises(ValueError, match="batch_size=0"):
+        probabilities(model, pictures, batch_size=0)
 
 
 def test_diverged_model_is_named(pictures):

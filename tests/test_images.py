@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cnnlab import images
+from cnnlab.images import decoding, files
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -66,7 +67,7 @@ def test_the_result_is_a_writable_copy():
         (np.tile(np.uint8([10, 20, 30, 255]), (2, 3, 1)), (10, 20, 30)),
         (np.tile(np.uint8([10, 20, 30, 0]), (2, 3, 1)), WHITE),
         (np.tile(np.float32([254.7, 256.7, -3.2]), (2, 3, 1)), (255, 255, 0)),
-        (np.tile(np.float64([0.4, 0.6, 1.6]), (2, 3, 1)), (0, 1, 2)),
+        (np.tile(np.float64([0.4, 0.6, 3.6]), (2, 3, 1)), (0, 1, 4)),
         (np.zeros((2, 3), np.float32), (0, 0, 0)),
     ],
     ids=["grey", "grey1", "rgba", "clear", "clipped", "rounded", "black"],
@@ -94,10 +95,22 @@ def test_uint8_survives_the_way_through_float():
 @pytest.mark.parametrize(
     ("array", "error", "message"),
     [
-        (np.full((2, 2), np.nan), ValueError, "finite values. Received: values from nan"),
-        (np.full((2, 2), np.inf), ValueError, "finite values. Received: values from inf"),
-        (np.full((2, 2), 0.5), ValueError, r"pass 255 \* image.* from 0.5 to 0.5"),
-        (np.linspace(-1, 1, 12).reshape(2, 2, 3), ValueError, "Received: values from -1 to 1"),
+        (
+            np.full((2, 2), np.nan),
+            ValueError,
+            "finite values. Received: image with values from nan",
+        ),
+        (
+            np.full((2, 2), np.inf),
+            ValueError,
+            "finite values. Received: image with values from inf",
+        ),
+        (np.full((2, 2), 0.5), ValueError, r"from 0.5 to 0.5: scaled already.*255 \* image"),
+        (
+            np.linspace(-1, 1, 12).reshape(2, 2, 3),
+            ValueError,
+            "values from -1 to 1: scaled already",
+        ),
         (np.zeros((1, 2, 2, 3), np.uint8), ValueError, r"Received: shape=\(1, 2, 2, 3\)"),
         (np.zeros((2, 2, 2), np.uint8), ValueError, r"Received: shape=\(2, 2, 2\)"),
         (np.zeros((0, 2, 3), np.uint8), ValueError, r"Received: shape=\(0, 2, 3\)"),
@@ -108,6 +121,47 @@ def test_uint8_survives_the_way_through_float():
 def test_arrays_that_are_no_picture_are_refused(array, error, message):
     with pytest.raises(error, match=message):
         images.read(array)
+
+
+BRIGHT = picture(16, 16).astype(np.float32) // 2 + 128
+IMAGENET_BGR = (103.939, 116.779, 123.68)  # what preprocessing for VGG takes off
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda x: x / 255 * 1.3,  # a bicubic overshoot
+        lambda x: x / 127.5 - 1,
+        lambda x: x / 127.5 - 1.1,
+        lambda x: (x - x.mean()) / x.std() * 3,  # each picture by itself
+        lambda x: (x / 255 - 0.45) / 0.225,  # divided by the channels' spread
+        lambda x: (BRIGHT / 255 - 0.45) / 0.225,  # the same, most above 0
+        lambda x: x[..., ::-1] - np.float32(IMAGENET_BGR),
+        lambda x: x * 257.0,  # 16 bits
+    ],
+)
+def test_scaled_and_preprocessed_floats_are_refused_wherever_they_are_read(made, tmp_path):
+    array = made(picture(16, 16).astype(np.float32))
+    for use in (images.read, images.require_pixels, lambda x: images.save(x, tmp_path / "a.png")):
+        with pytest.raises(ValueError, match=r"Expected pixels in 0…255.*already"):
+            use(array)
+
+
+def test_pixels_pass_resized_dark_or_black():
+    edge = np.kron(np.indices((8, 8)).sum(axis=0) % 2, np.ones((4, 4))) * 255.0
+    from_pillow = Image.fromarray(edge.astype(np.float32))
+    for resample in (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
+        sharp = np.asarray(from_pillow.resize((100, 100), resample))
+        assert sharp.min() < -10
+        images.require_pixels(sharp)
+    for array in (np.ones((4, 4), np.uint8), np.zeros((4, 4)), np.full((4, 4), 4.0)):
+        images.require_pixels(array)
+    images.require_pixels(np.arange(256))
+
+
+def test_what_is_no_number_is_no_pixel():
+    with pytest.raises(ValueError, match=r"Received: mask.dtype=bool"):
+        images.require_pixels(np.ones((2, 2), bool), "mask")
 
 
 # --- kinds of picture --------------------------------------------------------------------------
@@ -264,7 +318,7 @@ def test_fine_stripes_shrink_to_their_mean():
     assert np.abs(images.read(wide, 20)[4:-4, 4:-4].astype(int) - 85).max() <= 2
 
 
-@pytest.mark.parametrize("fit", images.FITS)
+@pytest.mark.parametrize("fit", decoding.FITS)
 def test_one_pixel_fills_any_size(fit):
     result = images.read(np.uint8([[[10, 20, 30]]]), (32, 64), fit=fit)
     middle = result[:, 16:48]
@@ -276,6 +330,11 @@ def test_one_pixel_fills_any_size(fit):
 def test_a_senseless_size_is_refused(size):
     with pytest.raises(ValueError, match="Received: size="):
         images.read(picture(), size)
+
+
+def test_a_size_beyond_pillows_limit_is_refused_before_memory_is_taken():
+    with pytest.raises(ValueError, match=r"at most 89,478,485 pixels.*size=10000000"):
+        images.read(picture(), 10**7)
 
 
 def test_an_unknown_fit_is_refused():
@@ -342,6 +401,86 @@ def test_a_missing_file_and_a_folder(tmp_path):
         images.read(tmp_path)
 
 
+def png_chunk(kind, data, *, checksum=None):
+    crc = zlib.crc32(kind + data) if checksum is None else checksum
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
+TEXT = b"Comment\0\0" + zlib.compress(bytes(3_000_000))
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunk(b"eXIf", b"no EXIF at all"),
+        png_chunk(b"eXIf", b"II*\0" + b"\xff" * 40),
+        png_chunk(b"zTXt", TEXT),
+        png_chunk(b"iCCP", TEXT),
+        png_chunk(b"iCCP", b"sRGB"),
+        png_chunk(b"tEXt", b"a\0b", checksum=0),
+        png_chunk(b"acTL", b""),
+        png_chunk(b"pHYs", b"1"),
+        png_chunk(b"gAMA", b""),
+        png_chunk(b"cHRM", b"123"),
+    ],
+    ids=lambda chunk: chunk[4:8].decode(),
+)
+@pytest.mark.parametrize("place", [33, -12], ids=["before", "after"])
+def test_pixels_do_not_depend_on_what_stands_beside_them(tmp_path, chunk, place):
+    whole = encoded(Image.fromarray(picture()), "PNG")
+    (tmp_path / "a.png").write_bytes(whole[:place] + chunk + whole[place:])
+    np.testing.assert_array_equal(images.read(tmp_path / "a.png"), picture())
+
+
+def test_a_png_that_claims_more_pixels_than_its_bytes_can_hold_is_refused_unread(tmp_path):
+    whole = encoded(Image.new("RGBA", (24, 20)), "PNG")
+    header = png_chunk(b"IHDR", struct.pack(">II", 2_000_000, 20) + whole[24:29])
+    (tmp_path / "a.png").write_bytes(whole[:8] + header + whole[33:])
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match=r"a\.png'.*2000000 × 20 pixels in \d+ bytes"):
+        images.read(tmp_path / "a.png")
+    assert time.perf_counter() - start < 0.2
+    flat = Image.new("RGB", (2000, 2000))  # as well packed as can be
+    flat.save(tmp_path / "b.png")
+    assert images.read(tmp_path / "b.png").shape == (2000, 2000, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # Pillow's own
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "TIFF"])
+def test_broken_exif_costs_no_picture(tmp_path, format):
+    options = {"exif": b"Exif\0\0II*\0" + b"\xff" * 40} if format != "TIFF" else {}
+    body = encoded(Image.new("RGB", (16, 16), BLUE), format, **options)
+    (tmp_path / "a").write_bytes(body)
+    assert np.abs(images.read(tmp_path / "a").astype(int) - BLUE).max() <= 4
+
+
+def test_heic_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(900))
+    with pytest.raises(
+        ValueError, match=r"IMG_1\.HEIC', which is HEIC, .*JPEG, or install pillow-h"
+    ):
+        images.read(tmp_path / "IMG_1.HEIC")
+
+
+def test_drawings_that_other_programs_would_run_for_are_refused(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    with pytest.raises(ValueError, match=r"a\.eps', which is no picture"):
+        images.read(tmp_path / "a.eps")
+
+
+@pytest.mark.parametrize("address", ["data:image/png;base64,", "file:///", "FTP://x/", "s3://b/"])
+def test_other_addresses_are_refused_in_a_few_words(address):
+    with pytest.raises(ValueError, match=r"Expected a path or an http\(s\) address") as caught:
+        images.read(address + "A" * 120_000)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_path_too_long_for_any_file_is_named_in_short():
+    with pytest.raises(FileNotFoundError, match="there is no file of that name") as caught:
+        images.read("a" * 100_000)
+    assert len(str(caught.value)) < 800
+
+
 # --- addresses ---------------------------------------------------------------------------------
 
 
@@ -355,6 +494,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/moved.png":
             self.send_response(302)
             self.send_header("Location", "/page.png")
+            return self.end_headers()
+        if self.path in ("/to-file", "/to-ftp"):
+            self.send_response(302)
+            where = {"/to-file": "file:///etc/hostname", "/to-ftp": "ftp://127.0.0.1:9/a.png"}
+            self.send_header("Location", where[self.path])
             return self.end_headers()
         body = {
             "/a.png": png,
@@ -406,6 +550,8 @@ def test_reads_an_address(host, name):
     [
         ("missing.png", OSError, r"404 Not Found.*missing\.png"),
         ("page.png", ValueError, r"page\.png', which is a web page"),
+        ("to-file", OSError, r"302 .*'file:///etc/hostname' is not allowed"),
+        ("to-ftp", OSError, r"302 .*sent on to 'ftp://127.*, which is not on the web"),
         ("moved.png", ValueError, r"moved\.png', which is a web page"),
         ("cut.png", ValueError, r"cut\.png', which is no picture, or a damaged one"),
     ],
@@ -416,13 +562,13 @@ def test_addresses_that_fail(host, name, error, message):
 
 
 def test_the_download_has_a_byte_limit(host, monkeypatch):
-    monkeypatch.setattr(images, "DOWNLOAD_BYTES", 5_000)
+    monkeypatch.setattr(files, "DOWNLOAD_BYTES", 5_000)
     with pytest.raises(ValueError, match=r"at most 0\.005 MB.*large\.png"):
         images.read(f"{host}/large.png")
 
 
 def test_the_download_has_a_time_limit_that_a_trickle_cannot_outlast(host, monkeypatch):
-    monkeypatch.setattr(images, "DOWNLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(files, "DOWNLOAD_SECONDS", 0.3)
     start = time.monotonic()
     with pytest.raises(OSError, match=r"not complete after 0\.3 s.*slow\.png"):
         images.read(f"{host}/slow.png")

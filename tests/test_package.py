@@ -62,6 +62,7 @@ KERAS_ROOMS = "evaluation interpret layers models runs style training transfer".
     ("settings", "received"),
     [
         ({"backend": "jax"}, "Received: No module named 'jax'"),
+        ({"backend": "mistyped"}, "Received: "),
         ({"image_data_format": "channels_first"}, "'image_data_format': 'channels_first'"),
     ],
 )

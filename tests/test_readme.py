@@ -79,3 +79,12 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Two words\n[a](#two-words) [b](page.md) [c](gone.md) ![d](#three)\n")
     assert broken_links(page) == ["gone.md", "#three"]
+
+
+def test_every_test_in_the_table_of_faults_is_there():
+    table = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[3] for line in table.splitlines() if line.startswith("| ")]
+    names = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    written = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/*.py"))
+    assert len(names) > 40
+    assert {name for name in names if f"def test_{name}(" not in written} == set()

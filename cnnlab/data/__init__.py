@@ -4,7 +4,8 @@ Needs TensorFlow only to stream a folder. Taught in section 2 of notebook 1, in 
 notebook 2 and, for a folder, in its section "Your own folder".
 """
 
-from cnnlab.data.folders import stream
-from cnnlab.data.image_set import ImageSet, load, stratified
+from cnnlab.data.image_set import ImageSet, load
+from cnnlab.data.pictures import stream
+from cnnlab.data.splits import stratified
 
 __all__ = ["ImageSet", "load", "stratified", "stream"]

@@ -6,9 +6,11 @@ https://www.cs.toronto.edu/~kriz/cifar.html describes both layouts.
 
 from __future__ import annotations
 
+import io
 import logging
 import pickle
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,9 @@ CANDIDATES = {
     "cifar-10-python.tar.gz": PYTHON,
     "cifar-10-batches-py-target_archive": PYTHON,
     "cifar-10-batches-py.tar.gz": PYTHON,
+    # The place is such a folder itself.
+    "data_batch_1.bin": None,
+    "data_batch_1": None,
 }
 
 
@@ -110,15 +115,23 @@ def load(
 
 def places() -> list[Place]:
     """List the folders to look in, in order."""
+    searched = [
+        # $CNNLAB_DATA may name the folder or the archive itself instead of what holds it.
+        replace(place, folder=place.folder.parent) if place.folder.name in CANDIDATES else place
+        for place in search_places("datasets")
+    ]
     torchvision = ("./data/", "./datasets/", "~/data/", "~/datasets/")
     return [
-        *search_places("datasets"),
+        *searched,
         *(Place(Path(folder).expanduser(), folder) for folder in torchvision),
     ]
 
 
 def _read_any(path: Path, remote: Remote | None, label: str) -> dict[str, np.ndarray]:
-    return read(path, label=label) if remote is None else _read_archive(path, remote, label)
+    if remote is None:
+        folder, label = (path.parent, f"{label}, …") if path.is_file() else (path, label)
+        return read(folder, label=label)
+    return _read_archive(path, remote, label)
 
 
 def _read_archive(path: Path, remote: Remote, label: str) -> dict[str, np.ndarray]:
@@ -144,7 +157,7 @@ def read(
     """Read and check the six batch files of an unpacked archive, of either layout.
 
     Args:
-        folder: `cifar-10-batches-bin` or `cifar-10-batches-py`.
+        folder: Such as `cifar-10-batches-bin` or `cifar-10-batches-py`.
         label: The folder's name in messages.
         per_batch: Pictures in each file.
 
@@ -157,7 +170,7 @@ def read(
             classes are not equally frequent.
     """
     label = label or folder.name
-    python = folder.name.endswith("-py")
+    python = not (folder / "data_batch_1.bin").exists() and not folder.name.endswith("-bin")
     suffix, read_batch = ("", _read_python) if python else (".bin", _read_binary)
     arrays = {}
     for split, names in {
@@ -197,29 +210,35 @@ def _read_binary(path: Path, label: str, count: int) -> tuple[np.ndarray, np.nda
 
 
 def _read_python(path: Path, label: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a pickled dictionary of Python 2: `data` (pictures, 3,072) and `labels` (a list)."""
+    """Read a pickled dictionary: `data` (pictures, 3,072) and `labels`.
+
+    As the official archive has it, of Python 2; or pickled again since, by any protocol, with keys
+    as text, labels of another integer type, or pictures in the shape (3, 32, 32).
+    """
     if not path.is_file():
         raise _broken(label, "a batch file", "nothing of that name")
+    if path.stat().st_size > 10 * count * (1 + PIXELS):
+        raise _broken(label, f"about {count * PIXELS:,} bytes", f"{path.stat().st_size:,} bytes")
     try:
-        with path.open("rb") as file:
-            batch = _ArraysOnly(file, encoding="bytes").load()
-        data, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        batch = _ArraysOnly(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        batch = {key.decode() if isinstance(key, bytes) else key: batch[key] for key in batch}
+        data, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
     except Exception as error:  # a damaged pickle fails in many ways
         raise _broken(
             label, "a pickled batch of arrays", f"{type(error).__name__}: {error}"
         ) from error
-    if (data.dtype, data.shape, labels.dtype, labels.shape) != (
-        np.uint8,
-        (count, PIXELS),
-        np.int64,
-        (count,),
+    if (
+        data.dtype != np.uint8
+        or data.shape not in ((count, PIXELS), (count, 3, 32, 32))
+        or labels.dtype.kind not in "iu"
+        or labels.shape != (count,)
     ):
         raise _broken(
             label,
             f"data uint8 ({count}, {PIXELS}) and {count} whole numbers as labels",
             f"data {data.dtype} {data.shape} and labels {labels.dtype} {labels.shape}",
         )
-    return _check_labels(labels, label), data.reshape(count, 3, 32, 32)
+    return _check_labels(labels.astype(np.int64), label), data.reshape(count, 3, 32, 32)
 
 
 def _check_labels(labels: np.ndarray, label: str) -> np.ndarray:
@@ -232,18 +251,36 @@ def _check_labels(labels: np.ndarray, label: str) -> np.ndarray:
 def _broken(label: str, expected: str, received: str) -> BrokenFileError:
     return BrokenFileError(
         f"{label} is not CIFAR-10, or not all of it. Expected {expected}. Received: {received}. "
-        "Delete it, then run this again to read or download another copy."
+        "Replace it, or move it away, and run this again to read or download another copy."
     )
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuild NumPy arrays and plain Python values; a pickle that asks for more is refused."""
+class _ArraysOnly(pickle._Unpickler):
+    """Rebuild NumPy arrays and plain Python values; a pickle that asks for more is refused.
+
+    Of the two unpicklers the one written in Python: that in C makes room for as many values as a
+    single damaged number says, billions of them.
+    """
 
     def find_class(self, module: str, name: str) -> object:
         """Look a name up in the few that an array needs, and nowhere else."""
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            if name == "_reconstruct":
-                return np.empty(0).__reduce__()[0]
-        elif module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, only arrays are allowed")
+        full = f"{module}.{name}".replace("numpy._core", "numpy.core")  # NumPy 2's for NumPy 1's
+        if full not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {full}, only arrays are allowed")
+        return _ALLOWED[full]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, not latin1")
+    return text.encode("latin1")
+
+
+_ALLOWED = {
+    "numpy.core.multiarray._reconstruct": np.empty(0).__reduce__()[0],
+    "numpy.core.multiarray.scalar": np.float64(0).__reduce__()[0],
+    "numpy.core.numeric._frombuffer": np.empty(0).__reduce_ex__(5)[0],
+    "numpy.ndarray": np.ndarray,
+    "numpy.dtype": np.dtype,
+    "_codecs.encode": _latin1,  # how Python 3 writes bytes for Python 2
+}

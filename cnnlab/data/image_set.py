@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-import operator
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from cnnlab.data import cifar10, folders, shapes10
+from cnnlab import images
+from cnnlab.data import cifar10, folders, pictures, shapes10
+from cnnlab.data.splits import complete, count_of, divide, generator, stratified
 from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, box
 
 CIFAR10_VAL_SIZE = 5_000
@@ -52,6 +52,13 @@ class ImageSet:
                 raise ValueError(
                     f"Expected x_{split} uint8 (n, height, width, 3) and y_{split} (n,). "
                     f"Received: x_{split} {x.dtype} {x.shape}, y_{split} {y.shape}"
+                )
+            if len(y) and not (
+                y.dtype.kind in "iu" and 0 <= y.min() and y.max() < len(self.classes)
+            ):
+                raise ValueError(
+                    f"Expected y_{split} to hold indices of the {len(self.classes)} classes. "
+                    f"Received: {y.dtype} from {y.min()} to {y.max()}"
                 )
 
     @property
@@ -160,8 +167,10 @@ def load(
         BrokenFileError: A file of CIFAR-10 on this disk isn't what it should be ("cifar10").
         OSError: CIFAR-10 is not on this disk and can't be downloaded ("cifar10").
         ValueError: There is no such folder, or what is in it makes no set; the message names it.
+            Or an argument makes no sense.
         MemoryError: A folder's pictures are too many to be held in memory.
     """
+    generator(seed)  # refuses a wrong one before anything is read
     if name == "cifar10":
         return _cifar10(val_size, seed, offline=offline)
     if name == "shapes10":
@@ -174,75 +183,13 @@ def load(
             drawn = _shapes10(val_size, seed)
             source = f'{drawn.source}, because: {why} data.load("cifar10") says what to do by hand.'
             return replace(drawn, source=source, stands_in_for="CIFAR-10")
-    folder = Path(name).expanduser()
+    folder = Path(str(name)).expanduser()  # papermill makes a number of a folder called 2024
     if not folder.is_dir():
         raise ValueError(
             'Expected "auto", "cifar10", "shapes10" or a folder with one subfolder for each class. '
-            f"Received: name={str(name)!r}, which is no folder"
+            f"Received: name={str(name)!r}, which is no folder in {folder.absolute().parent}"
         )
     return _folder(folder, val_size, seed, image_size, memory_limit)
-
-
-def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.ndarray:
-    """Draw a part in which every class has its proportion, and at least one member.
-
-    Args:
-        labels: Integers (n,).
-        size: A count (int) or a fraction (float in 0…1).
-        seed: For a random stream of its own. The shares of a class drawn with the same seed
-            contain each other: a larger part only adds to a smaller one of the class.
-
-    Returns:
-        int64 indices into labels, in ascending order.
-    """
-    classes, members = np.unique(labels, return_inverse=True)
-    size = _count(size, len(labels), at_least=len(classes))
-    shares = _shares(np.bincount(members), size)
-    rng = np.random.default_rng(seed)
-    drawn = [
-        rng.permutation(np.flatnonzero(members == index))[:share]
-        for index, share in enumerate(shares)
-    ]
-    return np.sort(np.concatenate(drawn))
-
-
-def _count(size: int | float, total: int, *, at_least: int) -> int:
-    """Turn a count or a fraction into a count, and make sure that it is within its bounds."""
-    try:
-        count = (
-            round(size * total) if isinstance(size, float | np.floating) else operator.index(size)
-        )
-    except (TypeError, ValueError, OverflowError):
-        count = -1
-    if not at_least <= count <= total or isinstance(size, bool):
-        raise ValueError(
-            f"Expected a count from {at_least} (one of each class) to {total:,}, or a fraction as "
-            f"a float that makes such a count. Received: {size!r}"
-        )
-    return count
-
-
-def _shares(counts: np.ndarray, size: int) -> np.ndarray:
-    """Divide a size among classes in proportion, whole and at least 1 each (largest remainders)."""
-    exact = counts * (size / counts.sum())
-    shares = np.maximum(np.floor(exact), 1).astype(int)
-    while shares.sum() < size:
-        shares[np.argmax(exact - shares)] += 1
-    while shares.sum() > size:
-        shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
-    return shares
-
-
-def _split(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the indices of what stays and of a stratified part that is taken away."""
-    taken = stratified(labels, size, seed=seed)
-    stays = np.setdiff1d(np.arange(len(labels)), taken, assume_unique=True)
-    if len(np.unique(labels[stays])) < len(np.unique(labels)):
-        raise ValueError(
-            f"Expected a part that leaves training pictures of every class. Received: {size!r} of "
-            f"{len(labels):,}"
-        )
-    return stays, taken
 
 
 def _cifar10(
@@ -250,7 +197,7 @@ def _cifar10(
 ) -> ImageSet:
     arrays, source = cifar10.load(offline=offline, limits=limits)
     x, y = arrays["x_train"], arrays["y_train"]
-    train, val = _split(y, CIFAR10_VAL_SIZE if val_size is None else val_size, seed=seed)
+    train, val = divide(y, CIFAR10_VAL_SIZE if val_size is None else val_size, seed=seed)
     return ImageSet(
         x_train=x[train],
         y_train=y[train],
@@ -266,7 +213,7 @@ def _cifar10(
 
 def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
     total = 50_000
-    n_val = CIFAR10_VAL_SIZE if val_size is None else _count(val_size, total, at_least=10)
+    n_val = CIFAR10_VAL_SIZE if val_size is None else count_of(val_size, total, at_least=10)
     return ImageSet(
         **shapes10.make(total - n_val, n_val, 10_000, seed=seed),
         classes=tuple(shapes10.CLASSES),
@@ -284,34 +231,15 @@ def _folder(
     memory_limit: float | None,
 ) -> ImageSet:
     classes, files = folders.scan(folder)
-    files = _complete(files, val_size, seed)
+    files = complete(files, val_size, seed)
     paths = [path for part in files.values() for path in part.paths]
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    folders.require_memory(len(paths), size, limit=memory_limit)
-    pictures = folders.read(paths, size)  # all at once, so that all broken ones are named at once
+    size = images.height_and_width(image_size, "image_size")
+    pictures.require_memory(len(paths), size, limit=memory_limit)
+    pixels = pictures.read(paths, size)  # all at once, so that all broken ones are named at once
     arrays, start = {}, 0
     for split, (_, labels) in files.items():
-        arrays[f"x_{split}"] = pictures[start : start + len(labels)]
+        arrays[f"x_{split}"] = pixels[start : start + len(labels)]
         arrays[f"y_{split}"] = labels
         start += len(labels)
     name = folder.resolve().name
     return ImageSet(**arrays, classes=classes, name=name, source=f"folder {name}/")
-
-
-def _complete(
-    files: Mapping[str, folders.Files], val_size: int | float | None, seed: int
-) -> dict[str, folders.Files]:
-    """Take validation and test set out of the training set where the folder has none."""
-    files = dict(files)
-    total = len(files["train"].paths)
-    for name, size in (("test", None), ("val", val_size)):
-        if name in files:
-            continue
-        paths, labels = files["train"]
-        classes = len(np.unique(labels))
-        if size is None:
-            size = max(round(folders.SHARES[name] * total), classes)
-        count = _count(size, total, at_least=classes)
-        for part, indices in zip(("train", name), _split(labels, count, seed=seed), strict=True):
-            files[part] = folders.Files([paths[index] for index in indices], labels[indices])
-    return files

@@ -11,7 +11,16 @@ from PIL import Image
 
 from cnnlab.evaluation import probabilities
 from cnnlab.interpret.gradients import batch_of_one, checked, maps_of, take_gradient, to_numpy
-from cnnlab.layers import compiled, ends_in_softmax, find, leaves, listening, output_layer
+from cnnlab.layers import (
+    compiled,
+    explained,
+    final_activation,
+    find,
+    leaves,
+    listening,
+    one_output,
+    output_layer,
+)
 
 
 def grad_cam(
@@ -23,7 +32,8 @@ def grad_cam(
     in strength; `grad_cam_map` can.
 
     Args:
-        model: Takes pixels, ends in logits or in a softmax.
+        model: Takes pixels, ends in logits, a softmax or sigmoids; or has one output for two
+            classes, the logit of class 1 or its sigmoid.
         image: uint8 or float32 (h, w, channels) in 0…255.
         class_index: The class; None takes the predicted one.
         layer: Name of a layer with maps; None takes the last maps before pooling or flattening.
@@ -53,7 +63,8 @@ def grad_cam_map(
     their ReLU, and enlarging, are left to `grad_cam`.
 
     Args:
-        model: Takes pixels, ends in logits or in a softmax.
+        model: Takes pixels, ends in logits, a softmax or sigmoids; or has one output for two
+            classes, the logit of class 1 or its sigmoid.
         image: uint8 or float32 (h, w, channels) in 0…255.
         class_index: The class; None takes the predicted one.
         layer: Name of a layer with maps; None takes the last maps before pooling or flattening.
@@ -63,8 +74,13 @@ def grad_cam_map(
 
     Raises:
         ValueError: No such class or layer; a layer without maps, or one that doesn't lead to
-            the logits.
+            the logits; a model with several outputs; numbers that aren't pixels.
     """
+    if not (class_index is None or isinstance(class_index, int | np.integer)):
+        raise ValueError(
+            "Expected class_index to be a whole number, or None for the predicted class. "
+            f"Received: class_index={class_index!r}"
+        )
     index = tf.constant(-1 if class_index is None else class_index, tf.int32)
     logits, maps, by_map = compiled(_class_gradient, model, layer, batch_of_one(image), index)
     if not np.isfinite(logits).all():
@@ -89,7 +105,7 @@ def occlusion(
     Source: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", 4.2.
 
     Args:
-        model: Takes pixels, ends in logits or in a softmax.
+        model: As for `evaluation.probabilities`.
         image: uint8 or float32 (h, w, channels) in 0…255.
         class_index: The class; None takes the predicted one.
         patch: Side of the square in pixels.
@@ -154,11 +170,16 @@ def _class_gradient(
 
 
 def _logits(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
-    """Compute a model's answer to one picture, float32 (classes,), taken before a final softmax."""
-    last, before = output_layer(model), []
-    with listening([last], lambda layer, inputs, output: before.append(inputs)):
-        logits = outputs = model(batch, training=False)
-    if ends_in_softmax(model):
+    """Compute a model's answer to one picture, float32 (classes,), taken before the activation.
+
+    One output for two classes is the logit z of class 1; of class 0 it is -z.
+    """
+    activation, last, before = final_activation(model), output_layer(model), []
+    note = lambda layer, inputs, output: before.append(inputs)  # noqa: E731
+    with explained(model, batch.shape), listening([last], note):
+        outputs = model(batch, training=False)
+    logits = outputs = one_output(model, outputs)
+    if activation != "logits":
         logits = before[-1]
         if isinstance(last, keras.layers.Dense):
             logits = keras.ops.matmul(tf.cast(logits, tf.float32), last.kernel)
@@ -168,7 +189,8 @@ def _logits(model: keras.Model, batch: tf.Tensor) -> tf.Tensor:
             "Expected a model that gives one logit per class. "
             f"Received: model={model.name!r} with an output of shape {outputs.shape}"
         )
-    return tf.cast(logits[0], tf.float32)
+    logits = tf.cast(logits[0], tf.float32)
+    return tf.concat([-logits, logits], 0) if logits.shape[0] == 1 else logits
 
 
 def _class_index(scores: np.ndarray, class_index: int | None) -> int:
@@ -184,12 +206,17 @@ def _class_index(scores: np.ndarray, class_index: int | None) -> int:
 
 
 def _last_maps(heard: list[tuple[keras.Layer, tf.Tensor]]) -> tf.Tensor:
-    """Return the last maps as large as the last convolution's: activated, not yet pooled."""
-    maps = [(layer, out) for layer, out in heard if out.ndim == 4 and max(out.shape[1:3]) > 1]
-    sizes = [out.shape[1:3] for layer, out in maps if hasattr(layer, "kernel_size")]
+    """Return the last maps before pooling or flattening, activated.
+
+    They are as large as those that the last layer with kernels, of whatever class, has made: what
+    comes after it and keeps their size belongs to them, what pools them doesn't.
+    """
+    maps = [(layer, out) for layer, out in heard if out.ndim == 4 and out.shape[1:3] != (1, 1)]
+    sizes = [out.shape[1:3] for layer, out in maps if any(len(w.shape) > 1 for w in layer.weights)]
     if not sizes:
         raise ValueError(
-            "Expected a model with a 2-D convolution whose maps are larger than 1×1. "
+            "Expected a model with a 2-D convolution, or another layer with kernels, whose maps "
+            "are larger than 1×1. "
             f"Received: one with the layers {', '.join(layer.name for layer, out in heard)}"
         )
     return [out for layer, out in maps if out.shape[1:3] == sizes[-1]][-1]

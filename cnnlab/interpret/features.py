@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from cnnlab.interpret.gradients import batch_of_one, to_numpy
-from cnnlab.layers import find, leaves, listening, names
+from cnnlab.layers import explained, find, leaves, listening, names
 
 
 def filters(model: keras.Model, layer: str | None = None) -> np.ndarray:
@@ -53,14 +53,16 @@ def activations(
     Raises:
         ValueError: No such layer, or a layer that this picture doesn't pass through.
     """
+    layers = [layers] if isinstance(layers, str) else layers
     listened = leaves(model) if layers is None else [find(model, name) for name in layers]
     heard = {}
 
     def keep(layer: keras.Layer, inputs: tf.Tensor, output: tf.Tensor) -> None:
         heard[layer.name] = output
 
-    with listening(listened, keep):
-        model(batch_of_one(image), training=False)
+    batch = batch_of_one(image)
+    with explained(model, batch.shape), listening(listened, keep):
+        model(batch, training=False)
     if layers is None:
         layers = [name for name, output in heard.items() if output.ndim == 4]
     silent = [name for name in layers if name not in heard]

@@ -6,19 +6,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnlab.images import require_pixels
+
 # Gradients of float16 layers vanish below 6e-8: they are taken of SCALE times the target and
 # divided in float32. A power of two, so that it costs no digit.
 SCALE = 1024.0
 
 
 def batch_of_one(image: np.ndarray) -> tf.Tensor:
-    """Check a picture (h, w, channels) and put it in a batch of its own."""
+    """Check a picture (h, w, channels) and put it, as float32, in a batch of its own."""
     pixels = np.asarray(image)
     if pixels.ndim != 3:
         raise ValueError(
             f"Expected one picture (h, w, channels). Received: image.shape={pixels.shape}"
         )
-    return tf.convert_to_tensor(pixels[None])
+    require_pixels(pixels, "image")
+    return tf.cast(tf.convert_to_tensor(pixels[None]), tf.float32)
 
 
 def maps_of(name: str, heard: list[tuple[keras.Layer, tf.Tensor]]) -> tf.Tensor:

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnlab.images import require_pixels
 from cnnlab.interpret.gradients import checked, maps_of, take_gradient, to_numpy
-from cnnlab.layers import compiled, find, listening, nested
+from cnnlab.layers import compiled, explained, find, listening, nested
 
 
 def receptive_field(model: keras.Model, layer: str, images: np.ndarray) -> np.ndarray:
@@ -26,8 +27,9 @@ def receptive_field(model: keras.Model, layer: str, images: np.ndarray) -> np.nd
         float32 (h, w): |gradient|, mean over pictures and colour channels.
 
     Raises:
-        ValueError: No such layer, or one without maps.
+        ValueError: No such layer, or one without maps; numbers that aren't pixels.
     """
+    require_pixels(images, "images")
     pixels = tf.convert_to_tensor(np.asarray(images, np.float32))
     by_pixel = checked(compiled(_pixel_gradient, model, layer, pixels))
     return to_numpy(tf.reduce_mean(tf.abs(by_pixel), axis=(0, 3)))
@@ -93,7 +95,8 @@ def _pixel_gradient(model: keras.Model, layer: str, pixels: tf.Tensor) -> tf.Ten
     heard = []
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(pixels)
-        with listening([find(model, layer)], lambda *answer: heard.append(answer[::2])):
+        note = lambda *answer: heard.append(answer[::2])  # noqa: E731
+        with explained(model, pixels.shape), listening([find(model, layer)], note):
             model(pixels, training=False)
         maps = maps_of(layer, heard)
         height, width = maps.shape[1:3]

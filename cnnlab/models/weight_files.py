@@ -8,6 +8,9 @@ float32 again, as `dequantize` multiplies before anything else happens.
 
 from __future__ import annotations
 
+import math
+import mmap
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,16 +43,24 @@ def load(model: keras.Model, path: Path, label: str | None = None) -> None:
     label = label or path.name
     try:
         if path.name.endswith(".weights.h5"):
-            model.load_weights(path)
+            _load_keras_3(model, path)
             return
-        layers = _read_npz(path) if path.suffix == ".npz" else _read_h5(path)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        # No file of this model's has more than twice its weights in float32.
+        limit = 8 * sum(math.prod(w.shape) for w in model.weights) + 1_000_000
+        skipped = set(TOPS) - {layer.name for layer in model.layers}
+        read = _read_npz if path.suffix == ".npz" else _read_h5
+        layers = read(path, limit=limit, skipped=skipped)
+    except Exception as error:  # damaged files fail in many ways
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
         raise BrokenFileError(
-            f"{label} can't be read as weights of {model.name}: {error}"
+            f"{label} can't be read as weights of {model.name}: {reason}"
         ) from error
     own = [layer for layer in model.layers if layer.weights]
     if misfit := _misfit(own, layers):
-        raise BrokenFileError(f"{label} does not fit {model.name}. {misfit}")
+        raise BrokenFileError(f"{label} does not fit {model.name}. {misfit[:500]}")
+    for name, arrays in layers:
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise BrokenFileError(f"{label} holds NaN or infinity among the weights of {name}.")
     for layer, (_, arrays) in zip(own, layers, strict=False):
         layer.set_weights(arrays)
 
@@ -63,33 +74,81 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as stream, np.load(stream) as file:
             return tuple(str(name) for name in file["classes"])
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # damaged files fail in many ways
         raise BrokenFileError(f"{path.name} names no classes: {error}") from error
 
 
-def _read_npz(path: Path) -> Layers:
+def _load_keras_3(model: keras.Model, path: Path) -> None:
+    """Load weights as Keras 3 does, or leave the model as it was."""
+    _require_sound_heaps(path)
+    before = model.get_weights()
+    try:
+        model.load_weights(path)
+        if not all(np.isfinite(array).all() for array in model.get_weights()):
+            raise ValueError("it holds NaN or infinity")
+    except Exception:
+        model.set_weights(before)
+        raise
+
+
+def _read_npz(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = {}
+    with zipfile.ZipFile(path) as archive:
+        _require_size(sum(member.file_size for member in archive.infolist()), limit)
     with path.open("rb") as stream, np.load(stream) as file:  # np.load leaves a broken one open
         for name, array in dequantize(file).items():
             layers.setdefault(name.split("/")[0], []).append(array)
     return list(layers.items())
 
 
-def _read_h5(path: Path) -> Layers:
+def _read_h5(path: Path, *, limit: int, skipped: set[str]) -> Layers:
     layers = []
+    _require_sound_heaps(path)
     with h5py.File(path) as file:
         group = file.get("model_weights", file)  # a whole model keeps its weights there
         if "layer_names" not in group.attrs:
             raise ValueError("it names no layers")
-        for name in map(_text, group.attrs["layer_names"]):
-            parts = group[name]
-            if arrays := [parts[_text(part)][()] for part in parts.attrs["weight_names"]]:
-                layers.append((name, arrays))
+        for name in _names(group.attrs, "layer_names"):
+            parts = [group[name][part] for part in _names(group[name].attrs, "weight_names")]
+            limit -= sum(part.nbytes for part in parts if name not in skipped)
+            _require_size(-limit, 0)
+            if parts:
+                layers.append((name, [] if name in skipped else [part[()] for part in parts]))
     return layers
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode() if isinstance(name, bytes) else name
+def _require_sound_heaps(path: Path) -> None:
+    """Refuse an HDF5 file with a damaged heap of texts, in which libhdf5 would go in circles.
+
+    A collection is a row of objects, each with its length; a length of 0 leads back to itself.
+    Source: HDF5 File Format Specification, section III.E, "Disk Format: Level 1E - Global Heap".
+    """
+    sign = b"GCOL\1\0\0\0"  # with version and reserved bytes; weights look like it once in 2^64
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as body:
+        start = body.find(sign)
+        while start >= 0:
+            place = start + 16
+            end = start + int.from_bytes(body[start + 8 : place], "little")
+            if end > len(body):
+                raise ValueError("a damaged heap of texts")
+            while place + 16 <= end:
+                index, _, _, length = struct.unpack_from("<HHIQ", body, place)
+                step = 16 + (length + 7) // 8 * 8 if index else length  # 0: what is still free
+                if step < 16:
+                    raise ValueError("a damaged heap of texts")
+                place += step
+            start = body.find(sign, place)
+
+
+def _require_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise ValueError("it holds far more numbers than the model has weights")
+
+
+def _names(attributes: h5py.AttributeManager, which: str) -> list[str]:
+    attribute = attributes.get_id(which)
+    _require_size(math.prod(attribute.shape or ()) * attribute.dtype.itemsize, 10_000_000)
+    return [name.decode() if isinstance(name, bytes) else name for name in attributes[which]]
 
 
 def _misfit(own: list[keras.layers.Layer], layers: Layers) -> str | None:

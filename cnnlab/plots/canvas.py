@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backend_bases import RendererBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgb
@@ -24,6 +25,8 @@ from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.optimize import isotonic_regression
+
+from cnnlab.plots.fonts import make_legible
 
 WIDTH = 8.5  # inches: at 100 dots an inch a figure fills a page of 900 pixels without scaling
 DPI = 100
@@ -41,6 +44,10 @@ SERIES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, INK, "#8C6D31")
 
 class Figure(matplotlib.figure.Figure):
     """A Matplotlib figure that a notebook shows, with or without ``%matplotlib inline``."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        make_legible(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         drawn, small = io.BytesIO(), io.BytesIO()
@@ -238,6 +245,11 @@ def pixels(images: np.ndarray) -> np.ndarray:
         raise ValueError(
             "Expected RGB pictures, (h, w, 3) or a batch (n, h, w, 3), in 0…255. "
             f"Received: shape={array.shape}. images.read makes any picture RGB."
+        )
+    if array.dtype != np.uint8 and array.any() and array.max() <= 1:
+        raise ValueError(
+            "Expected pixels in 0…255. Received: pictures with values from "
+            f"{array.min():g} to {array.max():g}, scaled already, which would be drawn black"
         )
     return array if array.dtype == np.uint8 else np.clip(np.rint(array), 0, 255).astype(np.uint8)
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
 from tqdm import tqdm
 
 from cnnlab import __version__
+from cnnlab._web import open_address
 from cnnlab.sources.published import CHUNK, Remote
 
 ATTEMPTS = 20  # at one origin that keeps breaking off; each goes on from where the last one stopped
@@ -105,7 +106,7 @@ def _open(url: str, timeout: float, *, start: int = 0, method: str = "GET") -> H
     headers = {"User-Agent": f"cnnlab/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    return urlopen(Request(url, headers=headers, method=method), timeout=timeout)
+    return open_address(Request(url, headers=headers, method=method), timeout)
 
 
 def complete(remote: Remote, url: str, part: Path, patience: float, limits: Limits) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -24,7 +27,15 @@ def search_places(kind: str) -> list[Place]:
     Args:
         kind: Which of Keras's folders: "datasets" or "models".
     """
-    return [*_our_places(), _keras_cache(kind)]
+    places = [*_our_places(), _keras_cache(kind)]
+    named = places[0]
+    if _named() and not named.folder.exists():
+        logger.warning(
+            "CNNLAB_DATA names %s, where nothing is: looking elsewhere, %s first.",
+            named.folder.absolute(),
+            places[1].label,
+        )
+    return places
 
 
 def home_place(kind: str) -> Place:
@@ -34,7 +45,7 @@ def home_place(kind: str) -> Place:
         kind: Which of Keras's folders, where no place of ours will do: "datasets" or "models".
     """
     ours = _our_places()
-    if os.environ.get("CNNLAB_DATA"):
+    if _named():
         return ours[0]  # asked for by name: used or complained about, never replaced in silence
     for place in ours:
         existing = place.folder if place.folder.exists() else place.folder.parent
@@ -71,10 +82,16 @@ def shipped(name: str) -> Path:
     )
 
 
+def _named() -> str:
+    return os.environ.get("CNNLAB_DATA", "").strip()
+
+
 def _our_places() -> list[Place]:
-    named = os.environ.get("CNNLAB_DATA")
-    ours = [Place(Path(named).expanduser(), "$CNNLAB_DATA/", ours=True)] if named else []
-    return ours + _repository_data()
+    if not (named := _named()):
+        return _repository_data()
+    folder = Path(named).expanduser()
+    folder = folder.parent if folder.is_file() else folder  # it names the file itself
+    return [Place(folder, "$CNNLAB_DATA/", ours=True), *_repository_data()]
 
 
 def _repository_data() -> list[Place]:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from cnnlab.training.pictures import covers, reflect
+from cnnlab.training.pictures import check_sizes, covers, reflect
 from cnnlab.training.strategies import AcrossMachines, step_logs
 
 FIELDS = ("row", "mirror", "down", "right", "cut_top", "cut_left")
@@ -36,7 +36,7 @@ class Visits:
         flip: Whether to mirror each picture at every second epoch, from a random start: two epochs
             then hold every picture both ways.
         cutout: Side in pixels of the square hidden at a random place, 0 for none.
-        side: Height and width of a picture in pixels; only cutout needs it.
+        side: Height and width of a picture in pixels, which crop and cutout stay below.
         replicas: Devices that share a batch. A block then holds their parts one after another.
 
     Source of the alternating flip: K. Jordan 2024, https://arxiv.org/abs/2404.00498.
@@ -58,6 +58,7 @@ class Visits:
                 f"Expected batch_size in 1…{len(self.rows)}, the number of rows. "
                 f"Received: batch_size={self.batch_size}"
             )
+        check_sizes(self.crop, self.cutout, self.side)
         if self.batch_size % self.replicas:
             raise ValueError(
                 "Expected a batch_size that replicas divides. "
@@ -245,6 +246,10 @@ class BlockTrainer(AcrossMachines, keras.Model):
         self.model, self.look_up, self.unroll = model, look_up, unroll
         self.choose, self.after_step = choose, after_step
         self.built = True
+
+    def save(self, *args, **kwargs):
+        """Save `model`, which takes pixels; this one would take its pictures along."""
+        self.model.save(*args, **kwargs)
 
     def call(self, visits, training=False):
         """Turn visits (…, 6) into logits (…, classes)."""

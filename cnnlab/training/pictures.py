@@ -102,7 +102,8 @@ def on_device(
 ) -> keras.Model:
     """Build a model that takes row numbers of `pictures` and returns what `model` says of them.
 
-    It shares its weights with `model`: train this one, then use and save that one.
+    It shares its weights with `model`: train this one, then use that one. What is saved of either
+    is `model`, without the pictures, so that a `ModelCheckpoint` leaves a file that takes pixels.
 
     Args:
         model: Takes pixels, returns logits.
@@ -119,6 +120,7 @@ def on_device(
     if augment is not None:
         x = augment(x)
     trainer = keras.Model(rows, model(x), name=f"{model.name}_on_device")
+    trainer.save = model.save
     return Shared(trainer) if workers() > 1 else trainer
 
 
@@ -201,6 +203,7 @@ class _LookUp(keras.layers.Layer):
         return ops.where(mirrored[:, None, None, None] == 1, ops.flip(x, axis=2), x)
 
 
+@keras.saving.register_keras_serializable("cnnlab")
 class Augment(keras.layers.Layer):
     """Random crops of the padded picture, horizontal flips and cutout, in training only.
 
@@ -222,15 +225,20 @@ class Augment(keras.layers.Layer):
     def __init__(
         self, *, crop: int = 4, flip: bool = True, cutout: int = 0, seed: int = 0, **kwargs
     ):
-        super().__init__(dtype="float32", **kwargs)
-        self.crop, self.flip, self.cutout = crop, flip, cutout
+        super().__init__(**{"dtype": "float32"} | kwargs)
+        self.crop, self.flip, self.cutout, self.seed = crop, flip, cutout, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("crop", "flip", "cutout", "seed")}
+        return super().get_config() | own
 
     def call(self, pictures, training=False):
         """Take and return float32 (n, height, width, channels) in 0…255."""
         if not training:
             return pictures
         n, height, width = ops.shape(pictures)[0], pictures.shape[1], pictures.shape[2]
+        check_sizes(self.crop, self.cutout, min(height, width))
         rows = reflect(ops.arange(height) + self._draw(n, -self.crop, self.crop), height)
         columns = reflect(ops.arange(width) + self._draw(n, -self.crop, self.crop), width)
         if self.flip:
@@ -250,6 +258,15 @@ class Augment(keras.layers.Layer):
     def _hidden(self, n, side: int):
         """Draw which rows (or columns) of each picture cutout hides: bool (n, side)."""
         return covers(self._draw(n, 0, side - self.cutout), self.cutout, side)
+
+
+def check_sizes(crop: int, cutout: int, side: int) -> None:
+    """Refuse shifts and squares that are larger than a picture, or negative."""
+    if not (0 <= crop < side and 0 <= cutout <= side):
+        raise ValueError(
+            f"Expected crop in 0…{side - 1} and cutout in 0…{side}, for pictures of {side} pixels. "
+            f"Received: {crop=}, {cutout=}"
+        )
 
 
 def reflect(index, side: int):

@@ -130,5 +130,9 @@ class Shared(AcrossMachines, keras.Model):
         self.model = model
         self.built = True
 
+    def save(self, *args, **kwargs):
+        """Save `model`, which any Keras opens."""
+        self.model.save(*args, **kwargs)
+
     def call(self, inputs, training=False):
         return self.model(inputs, training=training)

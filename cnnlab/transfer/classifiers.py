@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from cnnlab.layers import listening
+from cnnlab.images import require_pixels
+from cnnlab.layers import explained, listening
 
 Shape = tuple[int, int, int]
 
@@ -40,10 +41,11 @@ def classifier(
         A model from pixels (n, height, width, 3) in 0…255 to float32 logits (n, num_classes).
 
     Raises:
-        ValueError: The backbone doesn't end in maps.
+        ValueError: The backbone doesn't end in maps, or can't take such pictures.
     """
     inputs = keras.Input(input_shape, name="pixels")
-    x = backbone(enlarge(inputs, size))
+    with explained(backbone, input_shape):
+        x = backbone(enlarge(inputs, size))
     if len(x.shape) != 4:
         raise ValueError(
             "Expected a backbone that ends in maps (n, height, width, channels). "
@@ -135,8 +137,10 @@ def with_batch_norm(
         A new model; "block1_conv1" is followed by "block1_conv1_norm" and "block1_conv1_act".
 
     Raises:
-        ValueError: A convolution has no bias, or another activation than ReLU.
+        ValueError: A convolution has no bias, or another activation than ReLU; or the numbers
+            aren't pixels.
     """
+    require_pixels(pictures, "pictures")
     convolutions = [layer for layer in backbone.layers if isinstance(layer, layers.Conv2D)]
     relu = keras.activations.relu
     odd = [c.name for c in convolutions if c.activation is not relu or c.bias is None]
@@ -151,8 +155,8 @@ def with_batch_norm(
         mean, variance = tf.nn.moments(tf.cast(answers, tf.float32), (0, 1, 2))
         moments[layer.name] = mean.numpy() + np.array(layer.bias), variance.numpy()
 
-    with listening(convolutions, measure):
-        backbone(tf.convert_to_tensor(pictures), training=False)
+    with explained(backbone, pictures.shape), listening(convolutions, measure):
+        backbone(tf.cast(tf.convert_to_tensor(pictures), tf.float32), training=False)
 
     def split(layer: keras.Layer, *args: object, **kwargs: object) -> keras.KerasTensor:
         if not isinstance(layer, layers.Conv2D):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import logging
+import math
 import os
 import sys
 import uuid
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,12 +18,16 @@ import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
+from cnnlab.images import in_batches, is_dataset, shape_of
+from cnnlab.layers import explained
 from cnnlab.transfer.classifiers import enlarge
+
+logger = logging.getLogger(__name__)
 
 
 def extract_features(
     backbone: keras.Model,
-    pictures: np.ndarray,
+    pictures: np.ndarray | tf.data.Dataset,
     names: Sequence[str],
     *,
     size: int | None = None,
@@ -33,12 +39,13 @@ def extract_features(
 
     With a cache the work is done once for the same weights, layers, size and pictures, whatever
     their names: its files are named by a hash of all of these. They are written whole or not at
-    all, and one that can't be read is made anew.
+    all, and one that can't be read is made anew. Where none can be written, that is logged.
 
     Args:
         backbone: A functional model that takes pixels of any size.
-        pictures: uint8 or float32 (n, h, w, 3) in 0…255.
-        names: Layers that give maps, such as "block5_pool".
+        pictures: uint8 or float32 (n, h, w, 3) in 0…255; or a dataset of batches of them, as
+            `data.stream` makes with shuffle=False, so that its labels keep the same order.
+        names: Layers that give maps, such as ["block5_pool"].
         size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
         grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
             where; a remainder at the right and the bottom is left out.
@@ -49,11 +56,12 @@ def extract_features(
         Name -> float32 (n, grid · grid · channels).
 
     Raises:
-        ValueError: No pictures, no such layer, or maps with fewer places than the grid.
+        ValueError: No pictures, numbers that aren't pixels, no such layer, or maps with fewer
+            places than the grid.
     """
-    if len(pictures) == 0:
-        raise ValueError("Expected at least one picture. Received: len(pictures)=0")
-    model = _averaging(backbone, names, pictures.shape[1:], size, grid)
+    names = [names] if isinstance(names, str) else names
+    in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
+    model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
     fingerprint = _fingerprint(backbone, pictures, (tuple(names), size, grid))
@@ -100,14 +108,19 @@ def probes(
     return keras.Model(inputs, outputs, name="probes")
 
 
-def _fingerprint(backbone: keras.Model, pictures: np.ndarray, options: tuple) -> str:
+def _fingerprint(
+    backbone: keras.Model, pictures: np.ndarray | tf.data.Dataset, options: tuple
+) -> str:
     """Hash everything that the features depend on: 32 hexadecimal digits."""
     digest = hashlib.sha256()
     kinds = [
         (type(layer).__name__, layer.compute_dtype, _settings(layer)) for layer in backbone.layers
     ]
-    digest.update(repr((kinds, options, pictures.shape, pictures.dtype)).encode())
-    for array in (*backbone.get_weights(), pictures):
+    dataset = is_dataset(pictures)
+    kind = "dataset" if dataset else (pictures.shape, pictures.dtype)
+    digest.update(repr((kinds, options, kind)).encode())
+    read = (batch for batch, _ in in_batches(pictures, 1)) if dataset else [pictures]
+    for array in itertools.chain(backbone.get_weights(), read):
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()[:32]
 
@@ -136,8 +149,15 @@ def _averaging(
             f"Received: names={list(names)}. Layers: {', '.join(known)}"
         )
     maps = {name: backbone.get_layer(name).output for name in names}
+    flat = [name for name, output in maps.items() if len(output.shape) != 4]
+    if flat:
+        raise ValueError(
+            "Expected names of layers that give maps (n, height, width, channels). Received: "
+            f"names={flat}, which don't"
+        )
     inputs = keras.Input(shape)
-    answers = keras.Model(backbone.input, maps)(enlarge(inputs, size))
+    with explained(backbone, shape):
+        answers = keras.Model(backbone.inputs[0], maps)(enlarge(inputs, size))
     return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
 
 
@@ -153,14 +173,19 @@ def _average(maps: keras.KerasTensor, grid: int) -> keras.KerasTensor:
     return layers.Flatten(dtype="float32")(parts)
 
 
-def _run(model: keras.Model, pictures: np.ndarray, batch_size: int) -> dict[str, np.ndarray]:
+def _run(
+    model: keras.Model, pictures: np.ndarray | tf.data.Dataset, batch_size: int
+) -> dict[str, np.ndarray]:
     # Not `predict`: on a GPU it would compile with XLA, which takes longer than the work itself.
-    any_number = tf.TensorSpec((None, *pictures.shape[1:]), pictures.dtype)
+    any_number = tf.TensorSpec((None, *shape_of(pictures)), tf.float32)
     step = tf.function(lambda batch: model(batch, training=False)).get_concrete_function(any_number)
-    starts = range(0, len(pictures), batch_size)
+    total = None if is_dataset(pictures) else math.ceil(len(pictures) / batch_size)
+    batches = in_batches(pictures, batch_size, "pictures")
     # Notebooks show stderr red.
-    bar = tqdm(starts, "features", delay=3, leave=False, file=sys.stdout)
-    parts = [step(tf.convert_to_tensor(pictures[i : i + batch_size])) for i in bar]
+    bar = tqdm(batches, "features", total, delay=3, leave=False, file=sys.stdout)
+    parts = [step(tf.cast(tf.convert_to_tensor(batch), tf.float32)) for batch, _ in bar]
+    if not parts:
+        raise ValueError("Expected at least one picture. Received: an empty dataset")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -169,11 +194,20 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with open(path, "rb") as file, np.load(file) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive fails in many ways
         return None
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep features for the next time; where that can't be, say so: the work is done."""
+    try:
+        _write_whole(path, arrays)
+    except OSError as error:
+        reason = error.strerror or error
+        logger.warning("Features are not kept for the next time in %s: %s.", path.parent, reason)
+
+
+def _write_whole(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}.npz")  # numpy adds .npz where it is missing
     try:

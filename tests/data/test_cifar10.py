@@ -208,6 +208,53 @@ def test_files_placed_by_hand_are_checked(disk, spoil, message):
         cifar10.load()
 
 
+def as_text(batch):
+    return {key.decode(): value for key, value in batch.items()}
+
+
+def with_small_labels(batch):
+    return batch | {b"labels": np.uint8(batch[b"labels"])}
+
+
+def with_scalars(batch):
+    return batch | {b"labels": [np.int16(label) for label in batch[b"labels"]]}
+
+
+def in_planes(batch):
+    return batch | {b"data": batch[b"data"].reshape(-1, 3, 32, 32)}
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("change", [dict, as_text, with_small_labels, with_scalars, in_planes])
+def test_batches_pickled_again_by_others_are_read(tmp_path, protocol, change):
+    for name, body in python_files().items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if path.name not in BATCHES:
+            continue
+        batch = pickle.loads(body, encoding="bytes")
+        path.write_bytes(pickle.dumps(change(batch), protocol))
+    assert is_whole(cifar10.read(tmp_path / PY, per_batch=PER_BATCH))
+
+
+def test_one_damaged_number_in_a_pickle_makes_no_flood_of_memory(tmp_path):
+    write(tmp_path, python_files())
+    memoize = b"r" + struct.pack("<i", 2**31 - 1)  # the value's place among two billion
+    (tmp_path / PY / "data_batch_1").write_bytes(b"\x80\x02}" + memoize + b".")
+    start = time.perf_counter()
+    with pytest.raises(BrokenFileError, match="pickled batch of arrays"):
+        cifar10.read(tmp_path / PY, per_batch=PER_BATCH)
+    assert time.perf_counter() - start < 2
+
+
+def test_a_pickle_far_too_large_is_not_read(tmp_path):
+    write(tmp_path, python_files())
+    with (tmp_path / PY / "data_batch_1").open("ab") as file:
+        file.truncate(10 * PER_BATCH * 3073 + 1)
+    with pytest.raises(BrokenFileError, match=r"about 61,440 bytes.*Received: 614,601 bytes"):
+        cifar10.read(tmp_path / PY, per_batch=PER_BATCH)
+
+
 def reshaped(batch):
     batch[b"data"] = batch[b"data"][:, :-1]
 
@@ -230,7 +277,7 @@ def without_labels(batch):
         (reshaped, r"data uint8 \(20, 3071\)"),
         (shortened, r"labels int64 \(19,\)"),
         (of_floats, r"data float32"),
-        (without_labels, r"KeyError: b'labels'"),
+        (without_labels, r"KeyError: 'labels'"),
     ],
 )
 def test_python_batches_are_checked(tmp_path, spoil, message):
@@ -288,6 +335,36 @@ def test_every_shape_is_found(disk, name):
     arrays, source = cifar10.load(offline=True)
     assert is_whole(arrays)
     assert source == f"$CNNLAB_DATA/{name}"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_variable_may_name_the_folder_or_the_archive_itself(disk, name, monkeypatch):
+    write(disk / "named", SHAPES[name])
+    monkeypatch.setenv("CNNLAB_DATA", str(disk / "named" / name))
+    arrays, source = cifar10.load(offline=True)
+    assert is_whole(arrays)
+    assert source.startswith("$CNNLAB_DATA/")
+
+
+@pytest.mark.parametrize("name", [BIN, PY])
+def test_the_batches_may_lie_in_a_folder_of_any_name(disk, name, monkeypatch):
+    write(disk / "named", SHAPES[name])
+    (disk / "named" / name).rename(disk / "named" / "mine")
+    monkeypatch.setenv("CNNLAB_DATA", str(disk / "named" / "mine"))
+    arrays, source = cifar10.load(offline=True)
+    assert is_whole(arrays)
+    assert source.startswith("$CNNLAB_DATA/data_batch_1")
+
+
+def test_a_variable_that_names_nothing_is_said(disk, monkeypatch, caplog):
+    monkeypatch.setenv("CNNLAB_DATA", str(disk / "mistyped"))
+    write(disk / "home/data", SHAPES[BIN])
+    assert cifar10.load(offline=True)[1] == f"~/data/{BIN}"
+    assert f"CNNLAB_DATA names {disk / 'mistyped'}, where nothing is" in caplog.text
+    monkeypatch.setenv("CNNLAB_DATA", " ")
+    caplog.clear()
+    assert is_whole(cifar10.load(offline=True)[0])
+    assert not caplog.text
 
 
 def test_in_one_place_the_better_shape_wins(disk):
@@ -390,7 +467,7 @@ def test_without_a_network_the_error_has_the_step_by_hand(disk, monkeypatch):
     monkeypatch.setattr(places, "PACKAGE", disk / "repository/cnnlab")
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.chdir(disk / "work")
-    monkeypatch.setattr("cnnlab.sources.origins.urlopen", raise_unreachable)
+    monkeypatch.setattr("cnnlab.sources.origins.open_address", raise_unreachable)
     begin = time.monotonic()
     with pytest.raises(DownloadError) as caught:
         cifar10.load()

@@ -59,6 +59,15 @@ def test_repr_tells_counts_size_classes_and_source():
     )
 
 
+@pytest.mark.parametrize(
+    ("labels", "received"),
+    [(np.arange(10), "from 0 to 9"), (np.arange(10) % 5 - 1, "from -1"), (np.ones(10), "float64")],
+)
+def test_labels_that_are_no_classes_are_refused(labels, received):
+    with pytest.raises(ValueError, match=rf"y_val to hold indices of the 5 classes.*{received}"):
+        toy(y_val=labels)
+
+
 def test_html_tells_the_same_without_a_box():
     page = toy(source="a <b> & c")._repr_html_()
     text = text_of(page)

@@ -1,15 +1,18 @@
 """Readers' own pictures, in memory and streamed, and what goes wrong with them."""
 
 import logging
+import os
 import time
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from cnnlab import data
-from cnnlab.data import folders
+from cnnlab import data, evaluation, transfer
+from cnnlab.data import folders, pictures
 
+EXIF_ORIENTATION = 0x0112
 COLOURS = {"blue": (0, 0, 255), "green": (0, 200, 0), "red": (255, 0, 0)}
 
 
@@ -89,7 +92,7 @@ def test_turned_by_exif_as_images_read_turns_it(tmp_path):
     turned = Image.new("RGB", (40, 40), "white")
     turned.paste("black", (0, 0, 40, 20))  # the upper half; upright, the right half
     exif = Image.Exif()
-    exif[folders.EXIF_ORIENTATION] = 6
+    exif[EXIF_ORIENTATION] = 6
     turned.save(tmp_path / "blue" / "turned.png", exif=exif)
     images = data.load(tmp_path, image_size=(4, 4))
     everything = np.concatenate([images.x_train, images.x_val, images.x_test])
@@ -172,7 +175,7 @@ def sets_differ(folder):
         (one_class, r"at least two subfolders in .*album.* Received: red\."),
         (
             empty_class,
-            r"Expected pictures \(\.bmp, .*\) in .*green\. Received: none\. Add some, or",
+            r"Expected pictures \(\.jpg, .*\) in .*green\. Received: none\. Add some, or",
         ),
         (too_few, r"at least 3 pictures of each class .* Received: 1 of 'green'\. Add some"),
         (sets_differ, r"same subfolders in every set .* train: blue, red; test: green, red"),
@@ -213,15 +216,15 @@ def test_stop_does_not_read_the_rest(album, monkeypatch):
     def interrupt(self, n=1):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(folders.images, "read", slow_read)
-    monkeypatch.setattr(folders.tqdm, "update", interrupt)
+    monkeypatch.setattr(pictures.images, "read", slow_read)
+    monkeypatch.setattr(pictures.tqdm, "update", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        folders.read([album / "red" / "0.png"] * 20_000, (4, 4))
+        pictures.read([album / "red" / "0.png"] * 20_000, (4, 4))
     assert len(read) < 10_000
 
 
 def test_a_mistake_in_the_code_is_not_taken_for_a_broken_picture(album, monkeypatch):
-    monkeypatch.setattr(folders.images, "read", None)
+    monkeypatch.setattr(pictures.images, "read", None)
     with pytest.raises(TypeError):
         data.load(album)
 
@@ -288,36 +291,217 @@ def test_stream_keeps_a_split_of_the_folder_s_own(tmp_path):
 
 def test_stream_names_a_broken_picture_before_the_first_epoch(jpegs):
     (jpegs / "red" / "1.jpg").write_bytes((jpegs / "red" / "1.jpg").read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"1 of 50 pictures .*\n- .*red.1\.jpg: damaged"):
+    with pytest.raises(ValueError, match=r"1 of 50 pictures .*\n- .*red.1\.jpg: .*damaged"):
         data.stream(jpegs)
+
+
+def test_stream_holds_what_load_holds_of_any_format_upright_and_in_the_same_sets(album):
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    turned = Image.new("RGB", (40, 20), "white")
+    turned.paste("black", (0, 0, 40, 10))
+    turned.save(album / "red" / "turned.webp", exif=exif, lossless=True)
+    save(album / "red" / "._0.jpg", "red")
+    whole = data.load(album, image_size=(8, 12), seed=3)
+    sets = data.stream(album, image_size=(8, 12), seed=3, shuffle=False, batch_size=7)
+    for part in ("train", "val", "test"):
+        x, y = collect(getattr(sets, part))
+        np.testing.assert_array_equal(x, getattr(whole, f"x_{part}"))
+        np.testing.assert_array_equal(y, getattr(whole, f"y_{part}"))
+
+
+def test_stream_repeats_its_orders_with_the_same_seed(jpegs):
+    labels = [collect(data.stream(jpegs, image_size=2, seed=seed).train)[1] for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(labels[0], labels[1])
+    assert not np.array_equal(labels[0], labels[2])
+
+
+def test_stream_names_a_picture_that_breaks_during_an_epoch(jpegs):
+    sets = data.stream(jpegs, image_size=4)
+    for path in (jpegs / "red").iterdir():
+        path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(Exception, match=r"Expected a whole picture.*red.\d+\.(jpg|png)"):
+        collect(sets.train)
+
+
+def test_what_is_streamed_is_fitted_scored_and_made_features_of(jpegs):
+    sets = data.stream(jpegs, image_size=8, batch_size=10, shuffle=False)
+    inputs = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 1, name="maps")(keras.layers.Rescaling(1 / 255)(inputs))
+    logits = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(maps))
+    model = keras.Model(inputs, logits)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.1), loss, metrics=["accuracy"], jit_compile=False)
+    fit = model.fit(sets.train, validation_data=sets.val, epochs=12, verbose=0, shuffle=False)
+    report = evaluation.evaluate(model, sets.test, classes=sets.classes)
+    assert report.accuracy == fit.history["val_accuracy"][-1] == 1
+    assert report.confusion.tolist() == [[4, 0], [0, 6]]
+    features = transfer.extract_features(model, sets.train, "maps")["maps"]
+    labels = np.concatenate([y for _, y in sets.train])
+    whole = data.load(jpegs, image_size=8)
+    np.testing.assert_array_equal(labels, whole.y_train)
+    expected = transfer.extract_features(model, whole.x_train, ["maps"])["maps"]
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+
+
+def test_stream_refuses_what_makes_no_batches(jpegs):
+    for options in ({"batch_size": 0}, {"image_size": 0}, {"seed": -1}, {"seed": 2**32}):
+        with pytest.raises(ValueError, match=rf"Received: {next(iter(options))}="):
+            data.stream(jpegs, **options)
+    with pytest.raises(ValueError, match="which is none"):
+        data.stream(jpegs / "nowhere")
+
+
+# --- a split, or what looks like one --------------------------------------------------------------
+
+SPELLINGS = [
+    ("Train", "Test"),
+    ("Training", "Testing"),
+    ("TRAIN", "VALID"),
+    ("train_set", "test_set"),
+    ("train2017", "val2017"),
+    ("seg_train", "seg_test"),
+    ("training-images", "validation-images"),
+]
+
+
+@pytest.mark.parametrize(("train", "other"), SPELLINGS)
+def test_a_split_is_known_in_any_spelling(tmp_path, train, other):
+    fill(tmp_path / train, {"red": 6, "blue": 6})
+    fill(tmp_path / other, {"red": 2, "blue": 3})
+    save(tmp_path / "__MACOSX" / train / "red" / "0.png", "red")
+    save(tmp_path / "@eaDir" / "0.png", "red")
+    classes, files = folders.scan(tmp_path)
+    assert classes == ("blue", "red")
+    name = "val" if "val" in other.lower() else "test"
+    assert {part: len(found.paths) for part, found in files.items()} == {"train": 12, name: 5}
+
+
+def flat_test(folder):
+    fill(folder / "train", {"red": 6, "blue": 6})
+    save(folder / "test" / "1.png", "red")
+
+
+def flat_sets(folder):
+    for part in ("train", "test"):
+        save(folder / part / "1.png", "red")
+
+
+def a_fourth_folder(folder):
+    for part in ("train", "val", "test"):
+        fill(folder / part, {"red": 6, "blue": 6})
+    save(folder / "pred" / "1.png", "red")
+
+
+def without_train(folder):
+    for part in ("val", "test"):
+        fill(folder / part, {"red": 6, "blue": 6})
+
+
+def classes_beside(folder):
+    fill(folder, {"red": 6, "blue": 6})
+    fill(folder / "validation", {"red": 6, "blue": 6})
+
+
+def sets_in_classes(folder):
+    for name in ("red", "blue"):
+        for part in ("train", "test"):
+            save(folder / name / part / "0.png", name)
+
+
+def one_inside_another(folder):
+    fill(folder / "album", {"red": 6, "blue": 6})
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("lay_out", "message"),
     [
-        ("0.webp", r"0\.webp: Keras's loader reads \.bmp, .*Convert or remove"),
-        ("._0.jpg", r"\._0\.jpg: a hidden file, which Keras's loader would read"),
+        (flat_test, "Received: test, train, of which test has no subfolders"),
+        (flat_sets, "of which test has no subfolders; train has no subfolders"),
+        (a_fourth_folder, "pred, test, train, val, of which pred is none of the sets"),
+        (without_train, "Received: test, val, of which there is no train"),
+        (classes_beside, "of which blue is none of the sets; red is none of the sets"),
+        (sets_in_classes, r"sets that hold classes.*blue, a class that holds sets"),
+        (one_inside_another, r"Received: album\. If the classes are in album, pass that folder"),
     ],
 )
-def test_stream_names_what_keras_would_treat_otherwise(jpegs, name, message):
-    save(jpegs / "red" / name, "red")
-    with pytest.raises(ValueError, match=message):
-        data.stream(jpegs)
+def test_what_looks_like_a_split_and_is_none_is_refused_by_name(tmp_path, lay_out, message):
+    lay_out(tmp_path)
+    for use in (data.load, data.stream):
+        with pytest.raises(ValueError, match=message):
+            use(tmp_path)
 
 
-def test_stream_warns_of_pictures_that_keras_leaves_on_their_side(jpegs, caplog):
-    exif = Image.Exif()
-    exif[folders.EXIF_ORIENTATION] = 6
-    save(jpegs / "red" / "turned.jpg", "red", exif=exif)
+# --- which files are pictures ---------------------------------------------------------------------
+
+
+def test_whatever_pillow_reads_is_read_with_any_ending_or_none(tmp_path):
+    fill(tmp_path, {"red": 1, "blue": 5})
+    for name in ("a.jfif", "b.JPE", "c", "photo.jpg_large", "d.mpo"):
+        save(tmp_path / "red" / name, "red", format="JPEG")
+    for name in ("e.avif", "f.jp2", "g.tga", "h.dib", "i.qoi"):
+        save(tmp_path / "red" / name, "red")
+    _, files = folders.scan(tmp_path)
+    assert np.bincount(files["train"].labels).tolist() == [5, 11]
+    images = data.load(tmp_path, image_size=4)
+    red = np.concatenate([images.x_train, images.x_val, images.x_test])
+    red = red[np.concatenate([images.y_train, images.y_val, images.y_test]) == 1]
+    assert np.abs(red.astype(int) - COLOURS["red"]).max() < 6
+
+
+def test_a_linked_subfolder_is_followed_but_not_in_circles(tmp_path):
+    fill(tmp_path / "mine", {"red": 3, "blue": 3})
+    fill(tmp_path / "elsewhere", {"red": 4})
+    (tmp_path / "mine" / "red" / "more").symlink_to(tmp_path / "elsewhere" / "red")
+    (tmp_path / "mine" / "red" / "circle").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine" / "red" / "self").symlink_to(tmp_path / "mine" / "red")
+    _, files = folders.scan(tmp_path / "mine")
+    found = [path.resolve() for path in files["train"].paths]
+    assert len(set(found)) == len(found)
+    assert sum(path.parent == tmp_path / "elsewhere" / "red" for path in found) == 4
+
+
+def test_what_is_left_out_is_counted_by_ending_and_reason(album, caplog):
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    for name in ("IMG_1.HEIC", "IMG_2.HEIC", "IMG_3"):
+        (album / "red" / name).write_bytes(heic)
+    (album / "red" / "notes.txt").write_text("P6 is not a picture")
+    (album / "red" / "page.pdf").write_bytes(b"%PDF-1.4")
+    (album / "red" / "Thumbs.db").write_bytes(b"litter")
+    save(album / "loose.png", "red")
+    os.mkfifo(album / "red" / "pipe")
     with caplog.at_level(logging.WARNING):
-        data.stream(jpegs)
-    assert "1 of 51 pictures will be streamed lying on their side" in caplog.text
+        assert len(data.load(album, image_size=4).y_train) == 21
+    (record,) = caplog.records
+    said = record.getMessage()
+    assert said.startswith("7 files of ")
+    for part in (
+        "2 .heic (HEIC, which Pillow doesn't read: convert it to JPEG, or install pillow-heif",
+        "1 without an ending (HEIC",
+        "1 without an ending (no pictures that Pillow reads)",
+        "1 .txt (no pictures",
+        "1 .pdf (no pictures",
+        "1 in no class's subfolder",
+    ):
+        assert part in said
 
 
-def test_stream_needs_enough_pictures(tmp_path):
-    fill(tmp_path, {"red": 3, "blue": 3})
-    with pytest.raises(ValueError, match=r"at least 10 pictures"):
-        data.stream(tmp_path)
+def test_a_class_of_heic_alone_says_what_to_do(album):
+    (album / "green").mkdir()
+    (album / "green" / "1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ValueError, match=r"green\. Received: 1 \.heic \(HEIC, .*convert it"):
+        data.load(album)
+
+
+def test_a_size_of_numpy_s_is_a_size(album):
+    assert data.load(album, image_size=np.int64(16)).x_train.shape[1:] == (16, 16, 3)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5, "a"])
+def test_a_seed_that_no_generator_takes_is_refused(album, seed):
+    for use in (lambda: data.load(album, seed=seed), lambda: data.load("shapes10", seed=seed)):
+        with pytest.raises(ValueError, match=r"Expected seed .* from 0 to 4,294,967,295"):
+            use()
 
 
 def test_two_subfolders_for_one_set_are_refused(tmp_path):

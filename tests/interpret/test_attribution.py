@@ -168,6 +168,134 @@ def test_frozen_model_gives_the_same_map(image):
     np.testing.assert_array_equal(interpret.grad_cam_map(model, image, 2), expected)
 
 
+@keras.saving.register_keras_serializable("tests")
+class Residual(layers.Layer):
+    """Two convolutions around a shortcut, in a layer of its own."""
+
+    def __init__(self, filters, stride=1):
+        super().__init__()
+        options = {"strides": stride, "padding": "same"}
+        self.first = layers.Conv2D(filters, 3, activation="relu", **options)
+        self.second = layers.Conv2D(filters, 3, padding="same")
+        self.shortcut = layers.Conv2D(filters, 1, **options)
+
+    def call(self, x):
+        return keras.ops.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+@pytest.mark.parametrize("stem", [[layers.Conv2D(4, 3, padding="same")], []])
+@pytest.mark.parametrize(
+    "end",
+    [
+        [layers.GlobalAveragePooling2D()],
+        [layers.Flatten()],
+        [layers.MaxPooling2D(), layers.Dropout(0.5), layers.BatchNormalization(), layers.Flatten()],
+    ],
+)
+def test_default_layer_is_the_last_of_whatever_class(stem, end):
+    blocks = [Residual(4), Residual(6, 2), Residual(8, 2)]
+    model = keras.Sequential([keras.Input((32, 32, 3)), *stem, *blocks, *end, layers.Dense(3)])
+    picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    found = interpret.grad_cam_map(model, picture, 1)
+    assert found.shape == (8, 8)
+    np.testing.assert_array_equal(found, interpret.grad_cam_map(model, picture, 1, blocks[-1].name))
+
+
+@pytest.mark.parametrize(
+    "convolution", [layers.SeparableConv2D(4, 3), layers.DepthwiseConv2D(3), layers.Dense(4)]
+)
+def test_default_layer_without_a_plain_convolution(image, convolution):
+    model = keras.Sequential(
+        [keras.Input((8, 10, 3)), convolution, layers.MaxPooling2D(2), layers.Flatten(),
+         layers.Dense(3)]
+    )  # fmt: skip
+    expected = interpret.grad_cam_map(model, image, 0, convolution.name)
+    np.testing.assert_array_equal(interpret.grad_cam_map(model, image, 0), expected)
+
+
+class WithASecondOutput(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.maps = layers.Conv2D(4, 3)
+
+    def call(self, x):
+        return self.maps(x), 1
+
+
+class Whole(layers.Layer):
+    """Maps and their mean in one layer: they are found inside."""
+
+    def __init__(self, wrapped):
+        super().__init__()
+        self.steps = [layers.Conv2D(4, 3, strides=2), wrapped]
+
+    def call(self, x):
+        maps = self.steps[1](self.steps[0](x))
+        return keras.ops.mean(maps[0] if isinstance(maps, tuple) else maps, (1, 2))
+
+
+@pytest.mark.parametrize("wrapped", [layers.Conv2D(4, 2, name="c"), WithASecondOutput()])
+def test_default_layer_inside_a_layer_of_one_s_own(wrapped):
+    model = keras.Sequential([keras.Input((16, 16, 3)), Whole(wrapped), layers.Dense(3)])
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    assert interpret.grad_cam_map(model, picture, 1).shape == ((6, 6), (5, 5))[wrapped.name != "c"]
+
+
+@pytest.mark.parametrize("final", [None, "sigmoid"])
+def test_one_output_explains_each_of_two_classes_by_its_own_map(image, final):
+    two = residual_net()
+    kernel, bias = two.get_layer("logits").get_weights()
+    inputs = two.get_layer("hidden").output
+    one = keras.Model(two.input, layers.Dense(1, final, name="one")(inputs))
+    with_weights(one, one=[kernel[:, :1], bias[:1]])
+    expected = interpret.grad_cam_map(two, image, 0)
+    for index, sign in ((1, 1), (0, -1)):
+        found = interpret.grad_cam_map(one, image, index)
+        np.testing.assert_allclose(found, sign * expected, rtol=1e-4, atol=1e-9)
+    predicted = int(two(image[None])[0, 0] > 0)
+    np.testing.assert_array_equal(
+        interpret.grad_cam_map(one, image), interpret.grad_cam_map(one, image, predicted)
+    )
+    with pytest.raises(ValueError, match=r"0…1.*class_index=2"):
+        interpret.grad_cam(one, image, 2)
+    drops = [interpret.occlusion(one, image, index, patch=4) for index in (0, 1)]
+    np.testing.assert_allclose(drops[0], -drops[1], atol=1e-6)
+    assert np.abs(drops[0]).max() > 0
+
+
+def test_sigmoids_of_several_classes_are_looked_behind(image):
+    expected = interpret.grad_cam_map(residual_net(), image, 2)
+    model = residual_net(final=layers.Activation("sigmoid"))
+    np.testing.assert_allclose(interpret.grad_cam_map(model, image, 2), expected, rtol=1e-4)
+
+
+def test_several_outputs_are_refused_with_what_to_do(image):
+    model = residual_net(final=lambda x: [x, 2 * x])
+    for method in (interpret.grad_cam, interpret.occlusion):
+        with pytest.raises(ValueError, match=r"one output.* with 2\. Choose one"):
+            method(model, image)
+
+
+@pytest.mark.parametrize("made", [lambda x: x / 255, lambda x: x / 127.5 - 1, lambda x: x - 120.0])
+def test_numbers_that_are_no_pixels_are_refused_by_every_method(image, made):
+    model, wrong = residual_net(), made(image.astype(np.float32))
+    for method in (
+        interpret.grad_cam,
+        interpret.grad_cam_map,
+        interpret.occlusion,
+        interpret.activations,
+        lambda model, x: interpret.receptive_field(model, "stem", x[None]),
+    ):
+        with pytest.raises(ValueError, match=r"Expected pixels in 0…255"):
+            method(model, wrong)
+
+
+def test_a_model_that_scales_nothing_takes_uint8(image):
+    model = keras.Sequential([layers.Conv2D(3, 2), layers.Flatten(), layers.Dense(2)])
+    found = interpret.grad_cam_map(model, image, 0)
+    np.testing.assert_array_equal(found, interpret.grad_cam_map(model, image.astype(np.float32), 0))
+
+
 # Grad-CAM: behaviour
 
 
@@ -198,7 +326,7 @@ def test_random_weights_change_the_map(image):
 @pytest.mark.parametrize("head", [0.0, -1.0])
 def test_nothing_in_favour_gives_zeros_and_no_warning(head):
     model = hand_net(np.ones((2, 2, 1, 1)), np.full((4, 2), head))
-    cam = interpret.grad_cam(model, np.ones((4, 4, 1), np.float32), 0)
+    cam = interpret.grad_cam(model, np.ones((4, 4, 1), np.uint8), 0)
     np.testing.assert_array_equal(cam, np.zeros((4, 4), np.float32))
 
 
@@ -225,6 +353,8 @@ def test_cam_has_the_size_of_the_picture_and_peaks_where_the_evidence_is():
         ({"layer": "logits"}, r"layer='logits' with an output of shape \(1, 3\)"),
         ({"class_index": 3}, "0…2.*class_index=3"),
         ({"class_index": -1}, "class_index=-1"),
+        ({"class_index": "cat"}, "whole number.*class_index='cat'"),
+        ({"class_index": 1.0}, "whole number.*class_index=1.0"),
     ],
 )
 def test_grad_cam_refuses(image, options, message):

@@ -141,6 +141,69 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
         weight_files.load(network(), tmp_path / name)
 
 
+def zip_header(body, offset, value):
+    """Write two bytes into every member's entry in a zip's directory."""
+    body, start = bytearray(body), 0
+    while (start := body.find(b"PK\x01\x02", start)) >= 0:
+        body[start + offset : start + offset + 2] = value.to_bytes(2, "little")
+        start += 4
+    return bytes(body)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"), [(6, 99), (8, 1), (10, 99), (10, 12)],
+    ids=["newer version", "encrypted", "unknown compression", "wrong compression"],
+)  # fmt: skip
+def test_an_archive_of_a_kind_that_python_does_not_read_is_named(tmp_path, offset, value):
+    path = write_npz(tmp_path / "w.npz", network())
+    path.write_bytes(zip_header(path.read_bytes(), offset, value))
+    with pytest.raises(BrokenFileError, match=r"^w\.npz can't be read as weights of small_vgg"):
+        weight_files.load(network(), path)
+    with pytest.raises(BrokenFileError, match=r"w\.npz names no classes"):
+        weight_files.read_class_names(path)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.npz", "w.weights.h5"])
+def test_weights_that_are_not_finite_are_refused_and_none_stays_set(tmp_path, name):
+    spoiled, model = network(seed=1), network(seed=2)
+    spoiled.layers[-1].bias.assign([0, 1, np.nan, 0, 0, 0])
+    before = model.get_weights()[0]
+    path = LAYOUTS[name](tmp_path / name, spoiled)
+    with pytest.raises(BrokenFileError, match="NaN or infinity"):
+        weight_files.load(model, path)
+    np.testing.assert_array_equal(model.get_weights()[0], before)
+
+
+@pytest.mark.parametrize("damage", ["free space of length 0", "longer than the file"])
+@pytest.mark.parametrize("name", ["w.h5", "w.weights.h5"])
+def test_a_heap_in_which_hdf5_would_go_in_circles_is_refused(tmp_path, name, damage):
+    path = LAYOUTS[name](tmp_path / name, network())
+    with h5py.File(path, "a") as file:
+        file.attrs["note"] = "a text of any length"  # such texts are kept in heaps
+    body = bytearray(path.read_bytes())
+    heap = body.index(b"GCOL")
+    if damage == "longer than the file":
+        body[heap + 13] = 1
+    else:
+        body[heap + 16 : heap + 18], body[heap + 24 : heap + 32] = bytes(2), bytes(8)
+    path.write_bytes(body)
+    with pytest.raises(BrokenFileError, match=r"can't be read .*a damaged heap of texts"):
+        weight_files.load(network(), path)
+
+
+@pytest.mark.parametrize("name", ["w.h5", "w.npz"])
+def test_a_file_that_unpacks_to_far_more_than_the_model_is_not_unpacked(tmp_path, name):
+    large = np.zeros((1000, 1000, 3), np.float32)  # 12 MB, a thousandth of it packed
+    np.savez_compressed(tmp_path / "w.npz", **{"block1_conv1/kernel": large})
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = ["block1_conv1"]
+        group = file.create_group("block1_conv1")
+        group.attrs["weight_names"] = ["kernel"]
+        group.create_dataset("kernel", data=large, compression="gzip")
+    with pytest.raises(BrokenFileError, match="far more numbers than the model has weights"):
+        weight_files.load(network(), tmp_path / name)
+
+
 def test_other_files_of_the_same_kind_are_no_weights(tmp_path):
     with h5py.File(tmp_path / "data.h5", "w") as file:
         file["pictures"] = np.zeros(3)

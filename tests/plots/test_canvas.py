@@ -31,6 +31,12 @@ def test_float_pictures_are_rounded_and_clipped_not_wrapped():
     assert canvas.pixels(given)[0, :, 0].tolist() == [0, 0, 255, 255]
 
 
+def test_pictures_that_were_scaled_already_are_not_drawn_black():
+    for scaled in (pictures(2, 8) / 255, pictures(2, 8) / 127.5 - 1):
+        with pytest.raises(ValueError, match=r"Expected pixels in 0…255.*scaled already"):
+            plots.grid(scaled)
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (8, 8, 4), (8, 8, 1)])
 def test_what_is_not_rgb_is_refused(shape):
     with pytest.raises(ValueError, match=rf"Received: shape=\({shape[0]}, {shape[1]}"):

@@ -44,6 +44,17 @@ class TestVisits:
         assert set(seen) <= set(rows)
         np.testing.assert_array_equal(labels.ravel(), seen - 100)
 
+    @pytest.mark.parametrize("sizes", [{"crop": SIDE}, {"cutout": SIDE + 1}, {"crop": -1}])
+    def test_refuses_what_is_larger_than_the_picture(self, sizes):
+        with pytest.raises(ValueError, match=r"crop in 0…7 and cutout in 0…8"):
+            visits_of(**sizes)
+
+    def test_a_checkpoint_is_the_model_that_takes_pixels(self, table, tmp_path):
+        trainer = compiled(table)
+        trainer.save(tmp_path / "best.keras")
+        loaded = keras.models.load_model(tmp_path / "best.keras")
+        np.testing.assert_allclose(loaded(table), trainer.model(table), atol=1e-5)
+
     def test_epochs_differ_and_a_seed_repeats_them(self):
         one, other = (visits_of(seed=3, crop=2, flip=True, cutout=2) for _ in range(2))
         for number in range(3):

@@ -189,6 +189,40 @@ class TestAugment:
         np.testing.assert_array_equal(first, b(self.PICTURES, training=True))
         assert np.any(first != training.Augment(seed=4)(self.PICTURES, training=True).numpy())
 
+    @pytest.mark.parametrize(
+        "options", [{"crop": 8}, {"crop": -1}, {"cutout": 9}, {"crop": 0, "cutout": -2}]
+    )
+    def test_refuses_what_is_larger_than_the_picture(self, options):
+        with pytest.raises(ValueError, match=r"crop in 0…7 and cutout in 0…8.*Received: crop="):
+            training.Augment(**options)(np.zeros((2, 8, 9, 3), "float32"), training=True)
+
+    def test_survives_its_configuration_and_a_file(self, tmp_path):
+        pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3)).astype("float32")
+        augment = training.Augment(crop=2, flip=False, cutout=3, seed=5, name="mine")
+        again = training.Augment.from_config(augment.get_config())
+        model = keras.Sequential([keras.Input((8, 8, 3)), again, keras.layers.Flatten()])
+        model.save(tmp_path / "a.keras")
+        loaded = keras.models.load_model(tmp_path / "a.keras").get_layer("mine")
+        expected = augment(pictures, training=True)
+        np.testing.assert_array_equal(loaded(pictures, training=True), expected)
+        np.testing.assert_array_equal(again(pictures, training=True), expected)
+
+
+class TestSaving:
+    @pytest.mark.parametrize("make", ["on_device", "shared"])
+    def test_a_checkpoint_of_a_trainer_is_the_model_that_takes_pixels(self, images, make, tmp_path):
+        model, table = models.linear((8, 8, 3), 2), training.to_device(images)
+        x = table.train_rows
+        trainer = training.on_device(model, table, training.Augment())
+        if make == "shared":
+            x, trainer = images.x_train, training.Shared(model)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        trainer.compile("adam", loss, jit_compile=False)
+        keep = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", "loss", save_best_only=True)
+        trainer.fit(x, images.y_train, verbose=0, callbacks=[keep])
+        loaded = keras.models.load_model(tmp_path / "best.keras")
+        np.testing.assert_allclose(loaded(images.x_val), model(images.x_val), atol=1e-5)
+
 
 class TestMirror:
     def test_shows_each_picture_mirrored_at_every_second_visit(self, images):

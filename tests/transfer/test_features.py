@@ -3,9 +3,10 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_backbone import LABELS, PICTURES, backbone
 
-from cnnlab import transfer
+from cnnlab import models, transfer
 
 NAMES = ("block1_pool", "block2_pool")
 
@@ -111,6 +112,14 @@ class TestExtract:
         assert files(cached) == [path]
         assert path.read_bytes() == whole or len(path.read_bytes()) == len(whole)
 
+    def test_a_cache_that_can_t_be_written_costs_no_features(self, tmp_path, caplog):
+        (tmp_path / "file").touch()
+        found = transfer.extract_features(
+            backbone(), PICTURES, NAMES, cache=tmp_path / "file" / "cache"
+        )
+        assert list(found) == list(NAMES)
+        assert "Features are not kept for the next time in" in caplog.text
+
     def test_an_interrupted_write_leaves_nothing(self, cached, monkeypatch):
         def stop(path, **arrays):
             path.write_bytes(b"half")
@@ -127,6 +136,48 @@ class TestExtract:
         start = time.perf_counter()
         transfer.extract_features(backbone(), many, **cached)
         assert time.perf_counter() - start < 2
+
+    def test_a_dataset_of_batches_gives_what_its_pictures_give(self, cached):
+        bone = backbone()
+        dataset = tf.data.Dataset.from_tensor_slices((PICTURES, LABELS)).batch(7)
+        expected = transfer.extract_features(bone, PICTURES, NAMES)
+        for _ in "ab":  # the second time from the file
+            found = transfer.extract_features(bone, dataset, **cached)
+            for name in NAMES:
+                np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+        assert len(files(cached)) == 1
+        transfer.extract_features(bone, dataset.skip(1), **cached)
+        assert len(files(cached)) == 2
+
+    def test_refuses_numbers_that_are_no_pixels_in_every_form(self):
+        scaled = PICTURES.astype("float32") / 255
+        dataset = tf.data.Dataset.from_tensor_slices(scaled).batch(7)
+        for wrong in (scaled, dataset, scaled[0]):
+            with pytest.raises(ValueError, match=r"Expected pi(xels in 0…255|ctures of shape)"):
+                transfer.extract_features(backbone(), wrong, NAMES)
+        with pytest.raises(ValueError, match=r"Expected pixels in 0…255"):
+            transfer.with_batch_norm(backbone(), scaled)
+
+    def test_pictures_too_small_or_grey_are_named_in_a_sentence(self):
+        vgg = models.vgg16(None)
+        for shape in ((28, 28, 3), (28, 28, 1), (64, 64, 1)):
+            pictures = np.full((2, *shape), 9, np.uint8)
+            for use in (
+                lambda x: transfer.extract_features(vgg, x, ["block5_pool"]),
+                lambda x: transfer.classifier(vgg, 3, input_shape=x.shape[1:]),
+            ):
+                with pytest.raises(ValueError, match=r"^Expected pictures that 'vgg16' can") as e:
+                    use(pictures)
+                assert str(shape)[1:-1] in str(e.value)
+                assert len(str(e.value)) < 500
+
+    def test_takes_a_sequential_model_and_one_name_and_refuses_layers_without_maps(self):
+        steps = [keras.layers.Conv2D(2, 3, name="maps"), keras.layers.Flatten(name="flat")]
+        model = keras.Sequential([keras.Input(PICTURES.shape[1:]), *steps])
+        found = transfer.extract_features(model, PICTURES, "maps")
+        assert found["maps"].shape == (24, 2)
+        with pytest.raises(ValueError, match=r"layers that give maps.*names=\['flat'\]"):
+            transfer.extract_features(model, PICTURES, ["maps", "flat"])
 
     def test_refuses_what_it_cannot_do(self):
         with pytest.raises(ValueError, match=r"layers of 'bone'.*\['block9'\].*block2_pool"):

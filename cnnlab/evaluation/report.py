@@ -1,24 +1,14 @@
-"""How good is a model? Its class probabilities, and a `Report` that counts what it got right.
-
-Taught in notebook 1, section 4, "The verdict".
-"""
+"""A `Report`: what a model said of pictures of known class, and every score that follows."""
 
 from __future__ import annotations
 
-from cnnlab import _keras  # noqa: F401  # isort: skip
 import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
-
-from cnnlab.layers import ends_in_softmax
-
-__all__ = ["Calibration", "ClassScore", "Report", "evaluate", "probabilities", "wilson_interval"]
 
 
 class ClassScore(NamedTuple):
@@ -212,82 +202,6 @@ class Report:
             f"accuracy {self.accuracy:.2%} ± {self.interval:.2%} (95 % interval), "
             f"loss {self.loss:.3f}, {len(self.labels):,} pictures"
         )
-
-
-def evaluate(
-    model: keras.Model,
-    x: np.ndarray,
-    y: np.ndarray,
-    classes: Sequence[str],
-    *,
-    batch_size: int = 500,
-) -> Report:
-    """Score a model on pictures of known class, every picture counted once.
-
-    Args:
-        model: Takes pixels, ends in logits or in a softmax.
-        x: uint8 or float32 (n, h, w, 3) in 0…255.
-        y: Integers (n,), the true classes.
-        classes: Name of each class, in the order of the model's outputs.
-        batch_size: Pictures at a time; changes memory and speed, not the result.
-
-    Raises:
-        ValueError: Shapes, labels or class names that don't fit together; outputs that aren't
-            finite logits or probabilities.
-    """
-    if len(x) != len(y):
-        raise ValueError(
-            f"Expected a label per picture. Received: len(x)={len(x)}, len(y)={len(y)}"
-        )
-    return Report(probabilities(model, x, batch_size=batch_size), y, classes)
-
-
-def probabilities(model: keras.Model, x: np.ndarray, *, batch_size: int = 500) -> np.ndarray:
-    """Compute class probabilities of pictures: the softmax of a model's logits.
-
-    The model is called directly, so that a call on one picture takes milliseconds:
-    `model.predict` first builds a data pipeline and, on a GPU, compiles.
-
-    Args:
-        model: Takes pixels, ends in logits or in a softmax (which is then not applied again).
-        x: uint8 or float32 (n, h, w, 3) in 0…255.
-        batch_size: Pictures at a time.
-
-    Returns:
-        float32 (n, classes); every row sums to 1.
-
-    Raises:
-        ValueError: No pictures; an output that is not (n, classes) or not finite; a model that
-            ends in another activation than softmax.
-    """
-    if len(x) == 0:
-        raise ValueError("Expected at least one picture. Received: len(x)=0")
-    has_softmax = ends_in_softmax(model)
-    # As a tensor, uint8 travels to a GPU as it is; the model would make it float32 first.
-    starts = range(0, len(x), batch_size)
-    batches = (tf.convert_to_tensor(x[start : start + batch_size]) for start in starts)
-    outputs = [np.asarray(tf.cast(model(batch, training=False), tf.float64)) for batch in batches]
-    scores = np.concatenate(outputs)
-    if scores.ndim != 2 or scores.shape[1] < 2:
-        raise ValueError(
-            "Expected a model that gives one number per class for each picture. "
-            f"Received: model={model.name!r} with an output of shape {scores.shape}"
-        )
-    broken = np.count_nonzero(~np.isfinite(scores).all(axis=1))
-    if broken:
-        raise ValueError(
-            f"Expected finite outputs. Received: NaN or infinity for {broken:,} of {len(x):,} "
-            "pictures. Training has diverged: build the model anew, train at a lower learning rate."
-        )
-    if not has_softmax:
-        if scores.min() >= 0 and np.allclose(scores.sum(axis=1), 1, atol=1e-3):
-            raise ValueError(
-                "Expected logits from a model without a final softmax layer. Received: "
-                f"model={model.name!r}, whose outputs are probabilities already. "
-                "Give them to `Report(probabilities, labels, classes)`."
-            )
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def wilson_interval(

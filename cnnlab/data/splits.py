@@ -1,0 +1,104 @@
+"""Splits: draw a part of a set in which every class has its proportion."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+
+import numpy as np
+
+from cnnlab.data.folders import SHARES, Files
+
+
+def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.ndarray:
+    """Draw a part in which every class has its proportion, and at least one member.
+
+    Args:
+        labels: Integers (n,).
+        size: A count (int) or a fraction (float in 0…1).
+        seed: For a random stream of its own. The shares of a class drawn with the same seed
+            contain each other: a larger part only adds to a smaller one of the class.
+
+    Returns:
+        int64 indices into labels, in ascending order.
+    """
+    classes, members = np.unique(labels, return_inverse=True)
+    size = count_of(size, len(labels), at_least=len(classes))
+    shares = _shares(np.bincount(members), size)
+    rng = generator(seed)
+    drawn = [
+        rng.permutation(np.flatnonzero(members == index))[:share]
+        for index, share in enumerate(shares)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Start a random stream, the same for the same seed; refuse seeds that Keras wouldn't take."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**32:
+        raise ValueError(
+            f"Expected seed to be a whole number from 0 to {2**32 - 1:,}. Received: seed={seed!r}"
+        )
+    return np.random.default_rng(number)
+
+
+def count_of(size: int | float, total: int, *, at_least: int) -> int:
+    """Turn a count or a fraction into a count, and make sure that it is within its bounds."""
+    try:
+        count = (
+            round(size * total) if isinstance(size, float | np.floating) else operator.index(size)
+        )
+    except (TypeError, ValueError, OverflowError):
+        count = -1
+    if not at_least <= count <= total or isinstance(size, bool):
+        raise ValueError(
+            f"Expected a count from {at_least} (one of each class) to {total:,}, or a fraction as "
+            f"a float that makes such a count. Received: {size!r}"
+        )
+    return count
+
+
+def _shares(counts: np.ndarray, size: int) -> np.ndarray:
+    """Divide a size among classes in proportion, whole and at least 1 each (largest remainders)."""
+    exact = counts * (size / counts.sum())
+    shares = np.maximum(np.floor(exact), 1).astype(int)
+    while shares.sum() < size:
+        shares[np.argmax(exact - shares)] += 1
+    while shares.sum() > size:
+        shares[np.argmax(np.where(shares > 1, shares - exact, -np.inf))] -= 1
+    return shares
+
+
+def divide(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the indices of what stays and of a stratified part that is taken away."""
+    taken = stratified(labels, size, seed=seed)
+    stays = np.setdiff1d(np.arange(len(labels)), taken, assume_unique=True)
+    if len(np.unique(labels[stays])) < len(np.unique(labels)):
+        raise ValueError(
+            f"Expected a part that leaves training pictures of every class. Received: {size!r} of "
+            f"{len(labels):,}"
+        )
+    return stays, taken
+
+
+def complete(
+    files: Mapping[str, Files], val_size: int | float | None, seed: int
+) -> dict[str, Files]:
+    """Take validation and test set out of the training set where the folder has none."""
+    files = dict(files)
+    total = len(files["train"].paths)
+    for name, size in (("test", None), ("val", val_size)):
+        if name in files:
+            continue
+        paths, labels = files["train"]
+        classes = len(np.unique(labels))
+        if size is None:
+            size = max(round(SHARES[name] * total), classes)
+        count = count_of(size, total, at_least=classes)
+        for part, indices in zip(("train", name), divide(labels, count, seed=seed), strict=True):
+            files[part] = Files([paths[index] for index in indices], labels[indices])
+    return files

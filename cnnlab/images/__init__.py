@@ -1,0 +1,25 @@
+"""One picture at a time: read it from anywhere as uint8 RGB, fit it to a size, save it.
+
+The notebooks read your own pictures with it: notebook 1 in section 6, notebook 2 in section 8,
+notebook 3 throughout.
+"""
+
+from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8
+from cnnlab.images.batches import in_batches, is_dataset, shape_of
+from cnnlab.images.decoding import HEIC_REMEDY, endings, is_heic, is_picture
+from cnnlab.images.files import read, save
+
+__all__ = [
+    "HEIC_REMEDY",
+    "endings",
+    "height_and_width",
+    "in_batches",
+    "is_dataset",
+    "is_heic",
+    "is_picture",
+    "read",
+    "require_pixels",
+    "save",
+    "shape_of",
+    "to_uint8",
+]

@@ -28,7 +28,7 @@ class Settings:
     """What can be changed from the command line."""
 
     # Many times the epochs and the network of 94 %: the last per cents are dear.
-    epochs: int = 48
+    epochs: int = 64
     # The proxy sees 1,024 pictures and keeps the harder half for the large network.
     batch_size: int = 1024
     keep: int = 512

@@ -131,6 +131,7 @@ def fine_tuner(pictures, way: str, size: int):
 
         def call(self, rows, training=False):
             table = tf.convert_to_tensor(self.table)
+            rows = tf.cast(rows, "int32")  # Keras tries a model out with floats
             return self.net(tf.cast(tf.gather(table, rows), "float32"), training=training)
 
         def train_step(self, data):

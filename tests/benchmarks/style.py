@@ -1,7 +1,7 @@
 """Style transfer: how fast a step is, and pictures for a blind vote between methods.
 
 python tests/benchmarks/style.py --size 512 --steps 500      one JSON line of times and losses
-python tests/benchmarks/style.py --pictures OUT --pairs FOLDER --methods today,neighbours,plain
+python tests/benchmarks/style.py --pictures OUT --pairs FOLDER --methods stylize,neighbours,plain
 
 Times: one size, VGG-16 to block5_conv1, Gram matrices, Adam. A step's milliseconds are of the
 second run in the process; compiling is the difference to the first.

@@ -1,11 +1,10 @@
 """The methods that `style.py --pictures` compares: variants of `stylize`, and the plain recipe.
 
-Weights of losses of other programs are meant for the features of their network. Here they are
-multiplied by the sizes that those features have in ImageNet's VGG-19, means over 16 pictures at
-224 px, so they mean the same for every network.
+The plain recipe's weights are meant for the features of ImageNet's VGG-19. Here they are multiplied
+by the sizes that those have, means over 16 pictures at 224 px, so they mean the same for every
+network.
 """
 
-import math
 import time
 from pathlib import Path
 
@@ -21,62 +20,36 @@ from data.distilling import distillation
 PICTURES = Path(__file__).parents[2] / "data" / "pictures"
 LAYERS = tuple(f"block{i}_conv1" for i in range(1, 6))
 TUTORIAL_CONTENT = "block5_conv2"
-# Of VGG-19: the mean squares of its features, and of the entries of its Gram matrices.
-ENERGIES = dict(zip(LAYERS, (2577, 6.859e4, 1.269e5, 1.289e6, 2.507e4), strict=True))
+# Of VGG-19: the mean squares of the entries of its Gram matrices, and of its features.
 GRAM_SQUARES = dict(zip(LAYERS, (1.617e6, 1.06e9, 2.065e9, 3.727e11, 5.613e7), strict=True))
-CONTENT_ENERGIES = {"block4_conv2": 8.073e5, TUTORIAL_CONTENT: 5255.0}
-# The deviation of VGG-19's pixels in units of that of torchvision's.
-UNIT = 255 * 0.225
+TUTORIAL_ENERGY = 5255.0
 
-# style-transfer-pytorch: weights by layer as they are, and times the layers' sizes.
-CROWSON = dict(zip(LAYERS, (256, 64, 16, 4, 1), strict=True))
-CROWSON_SIZED = {n: w / 341 * ENERGIES[n] / UNIT**2 for n, w in CROWSON.items()}
-PORT_STYLE = sum(CROWSON_SIZED.values())
-PORT_CONTENT = 0.015 * CONTENT_ENERGIES["block4_conv2"] / UNIT**2
-
-SQRT2 = {"pyramid_ratio": math.sqrt(2), "steps": [300, 200, 200, 200, 200]}
-TOGETHER = {
-    "pooling": "max",
-    "style_layers": CROWSON,
-    "loss_form": "scaled",
-    "tv_weight": 2.0,
-    "averaging": 0.99,
-    **SQRT2,
-}
-PORT = TOGETHER | {
-    "style_layers": CROWSON_SIZED,
-    "style_loss": "wasserstein",
-    "loss_form": "squared",
-    "style_weight": PORT_STYLE,
-    "content_weight": PORT_CONTENT,
+# What `stylize` had by default before the vote that chose what it has now.
+BEFORE = {
+    "pooling": "average",
+    "style_layers": LAYERS,
+    "style_loss": "gram",
+    "style_weight": 30.0,
+    "tv_weight": 50.0,
+    "averaging": 0.98,
+    "pyramid_ratio": 2.0,
+    "steps": 500,
 }
 METHODS = {
-    "today": {},
-    # One change at a time.
-    "maxpool": {"pooling": "max"},
-    "crowson_weights": {"style_layers": CROWSON},
-    "sized_weights": {"style_layers": CROWSON_SIZED},
-    "scaled": {"loss_form": "scaled", "style_weight": 10.0},
-    "sqrt2": SQRT2,
-    "tv2": {"tv_weight": 2.0},
+    "stylize": {},
+    # One setting at a time as it was before, or otherwise.
+    "average_pooling": {"pooling": "average"},
+    "equal_layers": {"style_layers": LAYERS},
+    "gram": {"style_loss": "gram"},
+    "ratio2": {"pyramid_ratio": 2.0},
+    "tv50": {"tv_weight": 50.0},
     "no_average": {"averaging": 0.0},
-    "content3": {"content_weight": 3.0},
-    "content10": {"content_weight": 10.0},
-    "wasserstein": {"style_loss": "wasserstein"},
-    # All of them, at several weights of style; and with squares.
-    "together_s3": TOGETHER | {"style_weight": 3.0},
-    "together_s10": TOGETHER | {"style_weight": 10.0},
-    "together_s30": TOGETHER | {"style_weight": 30.0},
-    "together_sized_s10": TOGETHER | {"style_weight": 10.0, "style_layers": CROWSON_SIZED},
-    "squared_s30": TOGETHER | {"loss_form": "squared"},
-    "squared_s100": TOGETHER | {"loss_form": "squared", "style_weight": 100.0},
-    # What style-transfer-pytorch has by default, with fewer steps and with its own.
-    "port": PORT,
-    "port_c2": PORT | {"content_weight": 2 * PORT_CONTENT},
-    "port_c4": PORT | {"content_weight": 4 * PORT_CONTENT},
-    "port_equal": PORT | {"style_layers": CROWSON},
-    "port_average": PORT | {"pooling": "average"},
-    "port_long": PORT | {"steps": [1000, 500, 500, 500, 500]},
+    "scaled": {"loss_form": "scaled"},
+    "style6": {"style_weight": 6.0},
+    "style12": {"style_weight": 12.0},
+    # With as many steps as style-transfer-pytorch takes.
+    "long": {"steps": [1000, 500, 500, 500, 500]},
+    "before": BEFORE,
     "neighbours": {"style_loss": "neighbours"},
     "neighbours_mapped": {"style_loss": "neighbours", "colors": "mapped"},
     "neighbours_free": {"style_loss": "neighbours", "content_share": 0.25},
@@ -146,11 +119,11 @@ def picture(
         return plain(model, content, look, size, max(1, round(1000 * share)))
     options = {"model": model, "size": size} | options
     steps = options.get("steps")
-    few = [1] * len(steps) if steps else 8
-    if steps:
+    few = [1] * len(steps) if isinstance(steps, list) else 8
+    if isinstance(steps, list):
         options["steps"] = [max(1, round(share * n)) for n in steps]
     elif share < 1:
-        options["steps"] = max(8, round(share * 500))
+        options["steps"] = max(8, round(share * (steps or 700)))
     began = time.perf_counter()
     style.stylize(content, look, **options | {"steps": few})
     compiling = time.perf_counter() - began
@@ -181,7 +154,7 @@ def plain(
     seen = extractor(tf.constant(look[None], tf.float32))[1:]
     targets = [style.style_target(style.statistics(maps)) for maps in seen]
     style_weights = [1e-2 / len(LAYERS) * GRAM_SQUARES[name] for name in LAYERS]
-    content_weight = 1e4 * CONTENT_ENERGIES[TUTORIAL_CONTENT]
+    content_weight = 1e4 * TUTORIAL_ENERGY
     image = tf.Variable(start)
     adam = keras.optimizers.Adam(learning_rate=0.02, beta_1=0.99, epsilon=1e-1)
     adam.build([image])

@@ -20,10 +20,11 @@ _ROOMS = ("data", "evaluation", "images", "interpret", "layers", "models", "plot
 _ROOMS += ("sources", "style", "training", "transfer")
 
 # XLA would try dozens of kernels of its own for every matrix product that it compiles for a GPU: a
-# residual network's first step then takes 84 s instead of 38, and its later ones are no faster.
+# residual network's first step then takes 84 s instead of 38, and its later ones are no faster. It
+# would also check that all kernels tried for a convolution agree (level 4), which only takes time.
 # XLA ends the process at a flag that it doesn't know, so only versions seen to know it are told.
-_NO_TRIALS = "--xla_gpu_enable_triton_gemm=false"
-_KNOW_NO_TRIALS = ("2.20", "2.21")
+_FEWER_TRIALS = ("--xla_gpu_enable_triton_gemm=false", "--xla_gpu_autotune_level=2")
+_KNOW_FEWER_TRIALS = ("2.20", "2.21")
 
 # Where XLA keeps what it compiled, and which kernels proved fastest, for the next process.
 _KEPT = {
@@ -91,9 +92,10 @@ def _set_switches() -> None:
     # ("remapper failed") as an error, in red under a cell in which nothing is wrong; real errors,
     # running out of memory too, are Python exceptions anyway.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    flags = os.environ.get("XLA_FLAGS", "")
-    if _NO_TRIALS.split("=")[0] not in flags and _has_nvidia_gpu() and _version_in(_KNOW_NO_TRIALS):
-        os.environ["XLA_FLAGS"] = f"{flags} {_NO_TRIALS}".strip()
+    if _has_nvidia_gpu() and _version_in(_KNOW_FEWER_TRIALS):
+        flags = os.environ.get("XLA_FLAGS", "")
+        new = [flag for flag in _FEWER_TRIALS if flag.split("=")[0] not in flags]
+        os.environ["XLA_FLAGS"] = " ".join([flags, *new]).strip()
 
 
 def _has_nvidia_gpu() -> bool:

@@ -14,7 +14,7 @@ import cnnlab
 
 ROOT = Path(__file__).resolve().parents[1]
 SWITCHES = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL", "XLA_FLAGS")
-NO_TRIALS = "--xla_gpu_enable_triton_gemm=false"
+FEWER_TRIALS = "--xla_gpu_enable_triton_gemm=false --xla_gpu_autotune_level=2"
 
 
 def run(code: str, *, check: bool = True, **options) -> subprocess.CompletedProcess:
@@ -125,12 +125,13 @@ def test_switches_leave_what_is_set_already_as_it_is(no_switches, monkeypatch):
 
 def test_xla_is_told_only_beside_a_gpu_and_by_versions_that_know_the_flag(no_switches, monkeypatch):
     assert switches(gpu=False)[2] is None
-    assert switches(gpu=True)[2] == switches(gpu=True, version="2.20.1")[2] == NO_TRIALS
+    assert switches(gpu=True)[2] == switches(gpu=True, version="2.20.1")[2] == FEWER_TRIALS
     assert switches(gpu=True, version="2.22.0")[2] is None
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=here")
-    assert switches(gpu=True)[2] == f"--xla_dump_to=here {NO_TRIALS}"
+    assert switches(gpu=True)[2] == f"--xla_dump_to=here {FEWER_TRIALS}"
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
-    assert switches(gpu=True)[2] == "--xla_gpu_enable_triton_gemm=true"
+    kept = "--xla_gpu_enable_triton_gemm=true --xla_gpu_autotune_level=2"
+    assert switches(gpu=True)[2] == kept
 
 
 @pytest.mark.slow

@@ -70,7 +70,6 @@ def main() -> int:
     parser.add_argument("--sweep")
     parser.add_argument("--epoch-times", nargs="*", choices=("recipe", "plain"))
     parser.add_argument("--process", action="store_true")
-    parser.add_argument("--at-once", action="store_true", help="compile two programs at a time")
     parser.add_argument("--train", type=int)
     parser.add_argument("--test", type=int)
     parser.add_argument("--limit", type=float, default=540, help="no run is begun after seconds")
@@ -106,7 +105,7 @@ def measure(args: argparse.Namespace) -> int:
     line |= {"tensorflow": tf.__version__, "keras": keras.__version__, "held_out": args.held_out}
     line["ready_s"] = since_start()
     entry = recipe.build(shown, settings)
-    line["compile_s"] = round(entry.compile(at_once=args.at_once), 2)
+    line["compile_s"] = round(entry.compile(), 2)
     say(line)
     if args.epoch_times is not None:
         line |= epoch_times(entry, shown, device, which=args.epoch_times or ["recipe", "plain"])

@@ -80,20 +80,15 @@ class Race:
         self.blocks = self.blocks.prefetch(2)
         self.fresh = [[np.array(v) for v in o.variables] for o in self.optimizers]
 
-    def compile(self, *, at_once: bool = False) -> float:
-        """Seconds of one epoch and one prediction on labels that mean nothing, compiling them.
-
-        Args:
-            at_once: Whether to compile the prediction while the training is being compiled.
-        """
+    def compile(self) -> float:
+        """Seconds of one epoch and one prediction on labels that mean nothing, compiling them."""
         start = time.perf_counter()
         noise = np.random.default_rng(0).integers(0, 10, len(self.shown.labels))
         visits = replace(self.visits(0), labels=noise)
         self._reset(0)
         self._whiten()
-        with ThreadPoolExecutor(1) as pool:
-            if at_once:
-                pool.submit(self.predict, self.shown.asked)
+        with ThreadPoolExecutor(1) as pool:  # both programs at once
+            pool.submit(self.predict, self.shown.asked)
             self._fit(visits, epochs=1)
         self.predict(self.shown.asked).numpy()
         return time.perf_counter() - start

@@ -15,6 +15,7 @@ from cnnlab.style.recorder import Recorder
 from cnnlab.style.settings import Style
 from cnnlab.style.vgg import device_weights, read_vgg
 
+ROUNDING = 2e-6  # of "wasserstein" at its own target: a difference of traces in single precision
 WIDTHS = {"block1": (4,), "block2": (5, 6), "block3": (7,)}
 SMALL = {
     "size": 32,
@@ -105,10 +106,12 @@ def test_content_starts_at_zero_from_the_content_and_style_at_zero_from_the_styl
     model, content, waves
 ):
     at_content = stylize(content, waves, model=model, **SMALL, pyramid=1)
-    assert at_content.history["content"][0] < 1e-9 < at_content.history["style"][0]
+    assert at_content.history["content"][0] < 1e-9
+    assert at_content.history["style"][0] > 1e-3
     options = SMALL | {"size": waves.shape[:2], "init": waves}
     at_style = stylize(content, waves, model=model, **options)
-    assert at_style.history["style"][0] < 1e-9 < at_style.history["content"][0]
+    assert abs(at_style.history["style"][0]) < ROUNDING
+    assert at_style.history["content"][0] > 1e-3
 
 
 @pytest.mark.parametrize("loss_form", ["squared", "scaled"])
@@ -117,7 +120,9 @@ def test_content_starts_at_zero_from_the_content_and_style_at_zero_from_the_styl
 def test_every_style_loss_falls_with_every_optimizer(
     model, content, waves, style_loss, optimizer, loss_form
 ):
-    options = SMALL | {"steps": 15, "style_layers": "block2_conv2"}
+    # They start at the content, where its scaled loss has a kink: there L-BFGS's first line search
+    # may take a dozen evaluations.
+    options = SMALL | {"steps": 50, "style_layers": "block2_conv2"}
     result = stylize(
         content,
         waves,
@@ -129,7 +134,7 @@ def test_every_style_loss_falls_with_every_optimizer(
     )
     losses = result.history["total"]
     assert losses.min() < 0.7 * losses[0]
-    assert len(losses) == 15
+    assert len(losses) == 50
 
 
 @pytest.mark.parametrize("init", ["content", "noise", "statistics"])
@@ -194,6 +199,7 @@ def test_a_rerun_takes_effect_without_tracing_anew(model, content, waves):
 
     plain = run()
     count = traces(model)
+    assert count
     faster, heavier = run(learning_rate=20.0), run(style_weight=3000.0)
     other_layer_weights = run(style_layers=dict(zip(SMALL["style_layers"], (9, 1), strict=True)))
     other_style = stylize(content, waves[:, ::-1] // 2, model=model, **SMALL, pyramid=1)
@@ -220,9 +226,10 @@ def test_another_model_of_the_same_plan_is_used_at_once(content, waves):
 
 def traces(model):
     """Traces so far of the compiled step that SMALL uses."""
-    plan = read_vgg(model, pooling="average")[0].until(["block3_conv1"])
+    plan = read_vgg(model, pooling="max")[0].until(["block3_conv1"])
     layers = (SMALL["content_layers"],), tuple(SMALL["style_layers"])
-    return compiled_adam(Objective(plan, *layers), False).experimental_get_tracing_count()
+    objective = Objective(plan, *layers, style_loss="wasserstein")
+    return compiled_adam(objective, False).experimental_get_tracing_count()
 
 
 # Weights mean the same
@@ -249,7 +256,7 @@ def test_style_loss_of_a_tiled_picture_is_that_of_the_tile(color_net):
     options = COLORS_ONLY | {"steps": 1, "size": wide.shape[:2]}
     result = stylize(wide, tile, model=color_net, **options)
     other = stylize(wide, 255 - tile, model=color_net, **options)
-    assert result.history["style"][0] < 1e-9
+    assert abs(result.history["style"][0]) < ROUNDING
     assert other.history["style"][0] > 1e-3
 
 
@@ -286,7 +293,7 @@ def test_stop_at_a_coarse_size_gives_the_promised_size(model, content, waves, op
 
 def test_progress_tells_where_it_is(model, content, waves):
     seen = []
-    options = SMALL | {"steps": 7, "pyramid": 2}
+    options = SMALL | {"steps": 7, "pyramid": 2, "pyramid_ratio": 2}
     result = stylize(content, waves, model=model, callback=seen.append, callback_every=3, **options)
     assert [p.step for p in seen] == [3, 6, 7]
     assert {p.steps for p in seen} == {7}
@@ -308,8 +315,18 @@ def test_infinite_losses_are_an_error_and_not_a_picture(content, waves):
 # Sizes
 
 
-def test_pyramid_doubles_and_gives_the_coarsest_two_shares(color_net, content, waves):
-    options = COLORS_ONLY | {"pyramid": 3, "steps": 9, "size": 64}
+def test_pyramid_by_default_takes_each_size_a_root_of_two_larger(color_net, content, waves):
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    layers = {"content_layers": "copy", "style_layers": "copy"}
+    options = layers | {"callback": stop, "callback_every": 1}
+    result = stylize(content, waves, model=color_net, **options)
+    assert [level.width for level in result.levels] == [128, 181, 256, 362, 512]
+
+
+def test_pyramid_that_doubles_gives_the_coarsest_two_shares(color_net, content, waves):
+    options = COLORS_ONLY | {"pyramid": 3, "pyramid_ratio": 2, "steps": 9, "size": 64}
     result = stylize(content, waves, model=color_net, **options)
     shapes = [(level.height, level.width, level.steps) for level in result.levels]
     assert shapes == [(12, 16, 5), (24, 32, 2), (48, 64, 2)]
@@ -466,7 +483,10 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"steps": [3, 2], "pyramid": 3}, r"Received: steps=\[3, 2\], pyramid=3"),
         ({"pyramid": 0}, "pyramid to be a positive whole number"),
         ({"pyramid_ratio": 1}, "pyramid_ratio to be a finite number at least 1.1. Received: 1"),
-        ({"pyramid": 5, "steps": 9}, "at least 4 pixels.*content of 2 × 2 pixels"),
+        (
+            {"pyramid": 5, "pyramid_ratio": 2, "steps": 9},
+            "at least 4 pixels.*content of 2 × 2 pixels",
+        ),
         ({"content_weight": 0, "style_weight": 0}, "positive content_weight or style_weight"),
         ({"content_weight": -1}, "content_weight to be a finite number at least 0. Received: -1"),
         ({"style_weight": float("nan")}, "style_weight to be a finite number.*nan"),
@@ -550,7 +570,8 @@ def test_running_out_of_memory_is_an_error_that_says_what_to_do(
         if progress.step == step:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    options = SMALL | {"pyramid": 2, "callback": exhaust, "callback_every": 1}
+    options = SMALL | {"pyramid": 2, "pyramid_ratio": 2}
+    options |= {"callback": exhaust, "callback_every": 1}
     with pytest.raises(MemoryError, match=f"{message}, which needs about a quarter"):
         stylize(content, waves, model=model, **options)
 

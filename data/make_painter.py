@@ -100,15 +100,16 @@ class Lesson:
 
     def measure(self, painter: keras.Model, pictures: np.ndarray) -> dict[str, list[float]]:
         """Compute content and style of a painter's pictures: style's name -> both, averaged."""
-        measured = {}
+
+        @tf.function
+        def terms(given: tf.Tensor, styles: tf.Tensor) -> tf.Tensor:
+            painted = painter([given, tf.one_hot(styles, len(NAMES))])
+            return self.loss.terms(painted, given, styles)
+
+        measured, batches = {}, np.array_split(pictures.astype(np.float32), -(-len(pictures) // 8))
         for i, name in enumerate(NAMES):
-            terms = []
-            for start in range(0, len(pictures), 8):
-                given = tf.cast(pictures[start : start + 8], tf.float32)
-                styles = tf.fill([len(given)], i)
-                painted = painter([given, tf.one_hot(styles, len(NAMES))])
-                terms.append(self.loss.terms(painted, given, styles).numpy())
-            measured[name] = rounded(np.concatenate(terms).mean(0)[:2])
+            found = [terms(batch, tf.fill([len(batch)], i)).numpy() for batch in batches]
+            measured[name] = rounded(np.concatenate(found).mean(0)[:2])
         return measured
 
 

@@ -39,6 +39,8 @@ from cnnlab.style.perceptual import PerceptualLoss, perceptual_loss
 
 HERE = Path(__file__).resolve().parent
 NAMES = list(STYLES)
+# Shallow features alone would keep lines and lose faces, deep ones the other way round.
+CONTENT_LAYERS = ("block3_conv3", "block4_conv2")
 
 
 class Lesson:
@@ -228,10 +230,11 @@ def parse() -> argparse.Namespace:
     add("--each", type=int, default=2, help="pictures of a batch in each style")
     add("--peak", type=float, default=1e-3, help="largest learning rate")
     add("--clip", type=float, default=10.0, help="largest norm of all gradients together")
-    add("--content", type=float, default=0.45, help="content distance to settle at")
+    add("--content", type=float, default=0.5, help="content distance to settle at")
     add("--pace", type=float, default=0.002, help="at which the styles' weights follow it")
     add("--style-weight", type=float, default=30.0, help="at the start")
     add("--tv-weight", type=float, default=1.0)
+    add("--precision", choices=("float32", "mixed_bfloat16"), help="default: the device's")
     add("--held-out", type=int, default=32, help="pictures of each source to measure on")
     add("--seed", type=int, default=0)
     add("--log-every", type=int, default=100, help="steps")
@@ -254,6 +257,7 @@ def make_lesson(args: argparse.Namespace, form: dict, precision: str) -> Lesson:
         size=args.style_size,
         style_weight=args.style_weight,
         tv_weight=args.tv_weight,
+        content_layers=CONTENT_LAYERS,
         model=judge,
         precision=precision,
     )
@@ -265,7 +269,8 @@ def make_lesson(args: argparse.Namespace, form: dict, precision: str) -> Lesson:
 def main() -> int:
     """Read, teach, pack, measure, show."""
     args, clock, device = parse(), Clock(), training.device()
-    precision = device.precision if device.precision == "mixed_bfloat16" else "float32"
+    own = device.precision if device.precision == "mixed_bfloat16" else "float32"
+    precision = args.precision or own
     keras.utils.set_random_seed(args.seed)
     tables = [read(source, args.stored) for source in args.photographs]
     photos = Photographs(tables, held_out=args.held_out, seed=args.seed)

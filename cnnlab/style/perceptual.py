@@ -15,6 +15,7 @@ import tensorflow as tf
 from cnnlab import images
 from cnnlab.style.losses import (
     StyleTarget,
+    batch_statistics,
     content_distance,
     statistics,
     style_distance,
@@ -78,26 +79,25 @@ class PerceptualLoss:
         wanted = extract_features(pictures, self.weights, shallow, self.content_layers)
         wanted = {name: tf.stop_gradient(maps) for name, maps in wanted.items()}
         style = tf.zeros(tf.shape(painted)[:1], "int32") if style is None else style
-        return tf.vectorized_map(self._terms_of_one, (painted, found, wanted, style))
-
-    def _terms_of_one(self, one: tuple) -> tf.Tensor:
-        """Compare one picture: each has to have the style by itself."""
-        painted, found, wanted, style = one
+        # Plain operations over the batch: XLA takes the gradient of `tf.vectorized_map` for one
+        # that needs the pictures while it compiles, and compiles anew for each batch.
+        each = (1, 2, 3)
         content = [
-            share * content_distance(found[name], wanted[name])
+            share * content_distance(found[name], wanted[name], each)
             for name, share in self.content_layers.items()
         ]
         distances = [
             share * self._style_distance(found[name], name, style)
             for name, share in self.style_layers.items()
         ]
-        return tf.stack([sum(content), sum(distances), total_variation(painted)])
+        return tf.stack([sum(content), sum(distances), total_variation(painted, each)], axis=1)
 
     def _style_distance(self, features: tf.Tensor, name: str, style: tf.Tensor) -> tf.Tensor:
+        """Compare each picture: it has to have the style by itself, (n,)."""
         target = tf.nest.map_structure(
             lambda stack: None if stack is None else tf.gather(stack, style), self.targets[name]
         )
-        found = statistics(features[None], self.style_loss)
+        found = batch_statistics(features, self.style_loss)
         return style_distance(found, target, self.style_loss)
 
 

@@ -81,6 +81,15 @@ def test_a_few_steps_bring_every_style_nearer_and_a_checkpoint_holds_them(lesson
         np.testing.assert_array_equal(variable, array)
 
 
+def test_xla_takes_pictures_as_an_argument_else_it_would_compile_anew_for_each_batch(lesson):
+    count = len(script.NAMES)
+    pictures, styles = tf.constant(photographs(count, 16), tf.float32), tf.range(count)
+    ir = lesson.step(jit=True).experimental_get_compiler_ir(pictures, styles)
+    arguments = ir(stage="hlo").split("entry_computation_layout={(")[1].split(")->")[0]
+    assert f"f32[{count},16,16,3]" in arguments
+    assert f"s32[{count}]" in arguments
+
+
 @pytest.mark.slow
 def test_the_script_stops_goes_on_and_writes_a_painter(tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "table.npy", photographs(40, 48))

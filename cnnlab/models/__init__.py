@@ -10,6 +10,9 @@ from cnnlab.models.pretrained import backbone, class_names, vgg16
 from cnnlab.models.scratch import L2Pooling2D, batchnorm_cnn, linear, plain_cnn, resnet, six_views
 from cnnlab.models.second_look import careful_predictor
 from cnnlab.models.speed import draw_weights, speed_net
+from cnnlab.models.weight_files import load as load_weights
+from cnnlab.models.weight_files import read_notes
+from cnnlab.models.weights import shipped_file
 
 __all__ = [
     "L2Pooling2D",
@@ -19,8 +22,11 @@ __all__ = [
     "class_names",
     "draw_weights",
     "linear",
+    "load_weights",
     "plain_cnn",
+    "read_notes",
     "resnet",
+    "shipped_file",
     "six_views",
     "speed_net",
     "vgg16",

@@ -78,6 +78,20 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         raise BrokenFileError(f"{path.name} names no classes: {error}") from error
 
 
+def read_notes(path: Path) -> dict[str, np.ndarray]:
+    """Return the texts that an `.npz` file of this library keeps beside its weights, by name.
+
+    Raises:
+        BrokenFileError: The file can't be read.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            arrays = {name: file[name] for name in file}
+    except Exception as error:  # damaged files fail in many ways
+        raise BrokenFileError(f"{path.name} can't be read: {error}") from error
+    return {name: array for name, array in arrays.items() if array.dtype.kind == "U"}
+
+
 def _load_keras_3(model: keras.Model, path: Path) -> None:
     """Load weights as Keras 3 does, or leave the model as it was."""
     _require_sound_heaps(path)

@@ -132,6 +132,15 @@ class Weights:
         )
 
 
+def shipped_file(network: str) -> Path:
+    """Find the weights of this library's own that ship: of "vgg16", or of style's "painter".
+
+    Raises:
+        FileNotFoundError: They aren't there; the message says where they should be.
+    """
+    return sources.shipped(f"{network}_shipped.npz")
+
+
 def find(
     network: str = "vgg16",
     weights: str | Path | Weights | None = "auto",

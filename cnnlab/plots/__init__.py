@@ -14,7 +14,8 @@ whoever calls it. Where to find which, with the notebook and section that explai
   `heatmaps` (1, 1 and 5).
 - `charts`, numbers of any origin: `lines`, `signals`, `costs`, `score_lines`, `embedding`,
   `changes` (1, 1; most of them 2, 1 to 7).
-- `style`, painted pictures: `board`, `close_ups`, `gram`, `progress` (2, 1; 3, 3 and 4).
+- `style`, painted pictures: `board`, `close_ups`, `contact_sheet`, `gram`, `progress` (2, 1;
+  3, 3 and 4).
 
 `canvas` holds the one look that all of them share.
 """
@@ -32,7 +33,7 @@ from cnnlab.plots.inside import activation_maps, filters, heatmaps, maps, recept
 from cnnlab.plots.networks import architecture
 from cnnlab.plots.pictures import augmented, channels, gallery, grid, mistakes, prediction_bars
 from cnnlab.plots.scores import confusion, reliability
-from cnnlab.plots.style import board, close_ups, gram, progress
+from cnnlab.plots.style import board, close_ups, contact_sheet, gram, progress
 from cnnlab.plots.training import ladder, learning_curves, schedule
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "channels",
     "close_ups",
     "confusion",
+    "contact_sheet",
     "costs",
     "dot_product",
     "embedding",

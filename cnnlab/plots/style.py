@@ -18,6 +18,7 @@ from PIL import Image
 from cnnlab.plots import canvas
 
 LARGEST_CELL = 2.7  # inches
+CONTENT = "\0content"  # no style's name
 JPEG = {"format": "JPEG", "quality": 82, "optimize": True}
 
 
@@ -85,6 +86,48 @@ def board(
         canvas.name_row(line[0], canvas.wrap(name, 1.0), labelpad=4)
     for ax, text in zip(axes[0], above, strict=True):
         canvas.head(ax, text, size=canvas.SMALL_SIZE, pad=3)
+    return figure
+
+
+def contact_sheet(
+    content: np.ndarray,
+    pictures: Mapping[str, np.ndarray],
+    *,
+    columns: int = 3,
+    title: str | None = None,
+) -> Painting:
+    """Show one content in many styles: the content large, its paintings around it with their names.
+
+    Args:
+        content: What was painted.
+        pictures: Paintings by the style's name, best of the content's proportions.
+        columns: How many paintings fit into the figure's width; the content takes two by two.
+        title: Figure title.
+
+    Raises:
+        ValueError: If there is no painting, or less than three columns.
+    """
+    if not pictures or columns < 3:
+        raise ValueError(
+            "Expected at least one painting and at least 3 columns. "
+            f"Received: {len(pictures)} paintings, columns={columns}"
+        )
+    beside = 2 * (columns - 2)  # cells at the right of the content
+    names = [*pictures, *[None] * (max(beside, len(pictures)) - len(pictures))]
+    rows = [
+        [CONTENT, CONTENT, *names[: beside // 2]],
+        [CONTENT, CONTENT, *names[beside // 2 : beside]],
+    ]
+    rest = names[beside:]
+    rest += [None] * (-len(rest) % columns)
+    rows += [rest[i : i + columns] for i in range(0, len(rest), columns)]
+    cell = canvas.WIDTH / columns
+    height = cell * max(picture.shape[0] / picture.shape[1] for picture in pictures.values()) + 0.2
+    figure = canvas.new_figure(height * len(rows), title, kind=Painting)
+    axes = figure.subplot_mosaic(rows, empty_sentinel=None)
+    for name, picture in {CONTENT: content, **pictures}.items():
+        _paint(axes[name], picture)
+        canvas.note(axes[name], "the content" if name == CONTENT else canvas.wrap(name, cell))
     return figure
 
 

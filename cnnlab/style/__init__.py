@@ -1,8 +1,9 @@
 """Neural style transfer: what one picture shows, painted the way another one is.
 
-`stylize` optimises the picture itself; `train_painter` trains a network that needs one pass. The
-losses of both are public. Taught in the third notebook: losses in sections 2 and 3, `stylize` in
-sections 4 to 7, the painter in section 8.
+`stylize` optimises the picture itself; `paint` needs one pass of a network that knows some styles,
+and `train_painter` trains such a network in a style of yours. The losses of all are public. Taught
+in the third notebook: losses in sections 2 and 3, `stylize` in sections 4 to 7, the painter in
+section 8.
 """
 
 from cnnlab import _keras  # noqa: F401
@@ -17,6 +18,7 @@ from cnnlab.style.losses import (
 )
 from cnnlab.style.optimisation import stylize
 from cnnlab.style.painter import crops, painter_network, train_painter
+from cnnlab.style.painting import paint, painter_styles
 from cnnlab.style.recorder import Progress, StyleResult
 
 __all__ = [
@@ -26,7 +28,9 @@ __all__ = [
     "content_distance",
     "crops",
     "gram_matrix",
+    "paint",
     "painter_network",
+    "painter_styles",
     "statistics",
     "style_distance",
     "style_target",

@@ -29,9 +29,9 @@ class Statistics(NamedTuple):
     """The style of a picture in one layer: first and second moments of its features.
 
     Attributes:
-        mean: (channels,), the mean over positions.
-        second: The mean of the products of any two channels, (channels, channels): the Gram
-            matrix; or of each with itself only, (channels,), which is enough for "moments".
+        mean: (..., channels), the mean over positions.
+        second: The mean of the products of any two channels, (..., channels, channels): the Gram
+            matrix; or of each with itself only, (..., channels), which is enough for "moments".
     """
 
     mean: tf.Tensor
@@ -69,20 +69,27 @@ def statistics(
     Returns:
         Those of the whole picture, or of the positions under the mask.
     """
-    rows = _rows(features)[0]
+    return Statistics(*(x[0] for x in batch_statistics(features, style_loss, mask)))
+
+
+def batch_statistics(
+    features: tf.Tensor, style_loss: str = "gram", mask: tf.Tensor | None = None
+) -> Statistics:
+    """Compute the statistics of each picture of a batch, (n, height, width, channels)."""
     if style_loss == "gram":
-        second = _at_least_single(gram_matrix(features, mask)[0])
-        return Statistics(tf.zeros_like(second[0]), second)  # the mean isn't compared
-    rows = _at_least_single(rows)
+        second = _at_least_single(gram_matrix(features, mask))
+        return Statistics(tf.zeros_like(second[..., 0]), second)  # the mean isn't compared
+    features = _at_least_single(features)
+    rows = _rows(features)
     if mask is None:
-        mean, squares = tf.reduce_mean(rows, 0), tf.reduce_mean(tf.square(rows), 0)
+        mean, squares = tf.reduce_mean(rows, -2), tf.reduce_mean(tf.square(rows), -2)
     else:
         shares = _shares(mask, rows.dtype)
-        mean = tf.reduce_sum(shares * rows, 0)
-        squares = tf.reduce_sum(shares * tf.square(rows), 0)
+        mean = tf.reduce_sum(shares * rows, -2)
+        squares = tf.reduce_sum(shares * tf.square(rows), -2)
     if style_loss == "moments":
         return Statistics(mean, squares)
-    return Statistics(mean, gram_matrix(tf.reshape(rows, features.shape[1:]), mask))
+    return Statistics(mean, gram_matrix(features, mask))
 
 
 class StyleTarget(NamedTuple):
@@ -90,8 +97,8 @@ class StyleTarget(NamedTuple):
 
     Attributes:
         statistics: As wanted.
-        size: The scalar that errors are divided by.
-        root: For "wasserstein", the square root of the covariance (channels, channels).
+        size: (...,), what errors are divided by.
+        root: For "wasserstein", the square root of the covariance (..., channels, channels).
     """
 
     statistics: Statistics
@@ -102,9 +109,9 @@ class StyleTarget(NamedTuple):
 def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
     """Prepare statistics as the target of `style_distance`."""
     if style_loss == "gram":
-        return StyleTarget(wanted, tf.reduce_sum(tf.square(wanted.second)) + SMALL)
+        return StyleTarget(wanted, tf.reduce_sum(tf.square(wanted.second), (-2, -1)) + SMALL)
     if style_loss == "moments":
-        return StyleTarget(wanted, tf.reduce_sum(wanted.second) + SMALL)
+        return StyleTarget(wanted, tf.reduce_sum(wanted.second, -1) + SMALL)
     energy = tf.linalg.trace(wanted.second) + SMALL
     return StyleTarget(wanted, energy, matrix_roots(_covariance(wanted, energy))[0])
 
@@ -115,7 +122,7 @@ def style_distance(
     style_loss: str = "gram",
     loss_form: str = "squared",
 ) -> tf.Tensor:
-    """Compute how far apart two styles are in one layer: a scalar, 0 if they are the same.
+    """Compute how far apart two styles are in one layer: (...,), 0 if they are the same.
 
     "gram": the squared error of the Gram matrix, over the square of the one wanted.
     "wasserstein": the squared Wasserstein-2 distance between normal distributions with these means
@@ -131,36 +138,44 @@ def style_distance(
     if style_loss == "gram":
         if loss_form == "scaled":
             return scaled_error(found.second - wanted.second) / scaled_error(wanted.second)
-        return tf.reduce_sum(tf.square(found.second - wanted.second)) / target.size
-    error = tf.reduce_sum(tf.square(found.mean - wanted.mean))
+        error = tf.square(found.second - wanted.second)
+        return tf.reduce_sum(error, (-2, -1)) / target.size
+    error = tf.reduce_sum(tf.square(found.mean - wanted.mean), -1)
     if style_loss == "moments":
         deviations = _deviations(wanted)
         if loss_form == "scaled":
             errors = found.mean - wanted.mean, _deviations(found) - deviations
             size = scaled_error(tf.concat([wanted.mean, deviations], 0))
             return scaled_error(tf.concat(errors, 0)) / size
-        return (error + tf.reduce_sum(tf.square(_deviations(found) - deviations))) / target.size
+        squares = tf.square(_deviations(found) - deviations)
+        return (error + tf.reduce_sum(squares, -1)) / target.size
     covariance = _covariance(found, target.size)
-    error += tf.linalg.trace(covariance) + tf.reduce_sum(tf.square(target.root))
+    error += tf.linalg.trace(covariance) + tf.reduce_sum(tf.square(target.root), (-2, -1))
     error -= 2 * trace_of_root(target.root @ covariance @ target.root)
     if loss_form == "scaled":
         return tf.sqrt(tf.maximum(error / target.size, 0) + SMALL)
     return error / target.size
 
 
-def content_distance(found: tf.Tensor, wanted: tf.Tensor, loss_form: str = "squared") -> tf.Tensor:
-    """Divide the mean squared error of features by the mean square of those wanted: a scalar.
+def content_distance(
+    found: tf.Tensor,
+    wanted: tf.Tensor,
+    loss_form: str = "squared",
+    axis: tuple[int, ...] | None = None,
+) -> tf.Tensor:
+    """Divide the mean squared error of features by the mean square of those wanted.
 
     Args:
         found: (..., channels), any float; compared in float32 at least.
         wanted: The same shape.
-        loss_form: "scaled" divides `scaled_error`s instead.
+        loss_form: "scaled" divides `scaled_error`s instead, over all axes.
+        axis: Those to take the means over; None: all, which makes a scalar.
     """
     found, wanted = _at_least_single(found), _at_least_single(wanted)
     if loss_form == "scaled":
         return scaled_error(found - wanted) / (scaled_error(wanted) + SMALL)
-    error = tf.reduce_mean(tf.square(found - wanted))
-    return error / (tf.reduce_mean(tf.square(wanted)) + SMALL)
+    error = tf.reduce_mean(tf.square(found - wanted), axis)
+    return error / (tf.reduce_mean(tf.square(wanted), axis) + SMALL)
 
 
 def scaled_error(error: tf.Tensor) -> tf.Tensor:
@@ -174,35 +189,36 @@ def scaled_error(error: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(error)) / (tf.reduce_sum(tf.abs(error)) + SMALL)
 
 
-def total_variation(pixels: tf.Tensor) -> tf.Tensor:
-    """Compute the mean squared difference between neighbours, in 0…1: a scalar.
+def total_variation(pixels: tf.Tensor, axis: tuple[int, ...] | None = None) -> tf.Tensor:
+    """Compute the mean squared difference between neighbours, in 0…1.
 
     Neighbours across corners count too, a quarter as much as those across edges, so that a slope
     costs about the same in any direction.
 
     Args:
         pixels: (..., h, w, channels) in 0…255, with sides of at least 2.
+        axis: Those to take the means over; None: all, which makes a scalar.
     """
     x = pixels / 255
     across = x[..., :, 1:, :] - x[..., :, :-1, :]
     down = x[..., 1:, :, :] - x[..., :-1, :, :]
     falling = x[..., 1:, 1:, :] - x[..., :-1, :-1, :]
     rising = x[..., 1:, :-1, :] - x[..., :-1, 1:, :]
-    edges = tf.reduce_mean(tf.square(across)) + tf.reduce_mean(tf.square(down))
-    corners = tf.reduce_mean(tf.square(falling)) + tf.reduce_mean(tf.square(rising))
+    edges = tf.reduce_mean(tf.square(across), axis) + tf.reduce_mean(tf.square(down), axis)
+    corners = tf.reduce_mean(tf.square(falling), axis) + tf.reduce_mean(tf.square(rising), axis)
     return (4 * edges + corners) / 6
 
 
 def matrix_roots(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Compute the square root of a positive definite matrix (c, c), and the inverse of that root.
+    """Compute the square root of a positive definite matrix (..., c, c), and the root's inverse.
 
     Newton and Schulz's iteration is only products of matrices: on a GPU much faster than
     eigenvalues. Eigenvalues under about 1e-5 of the norm don't get there and come out too small.
 
     Source: N. Higham 2008, Functions of Matrices, section 6.7.
     """
-    norm = tf.norm(matrix) + SMALL
-    eye = tf.eye(matrix.shape[0], dtype=matrix.dtype)
+    norm = tf.norm(matrix, axis=(-2, -1), keepdims=True) + SMALL
+    eye = tf.eye(matrix.shape[-1], dtype=matrix.dtype)
     root, inverse = matrix / norm, eye
     for _ in range(ROOT_ITERATIONS):
         correction = 1.5 * eye - 0.5 * inverse @ root
@@ -218,7 +234,7 @@ def trace_of_root(matrix: tf.Tensor) -> tf.Tensor:
     to differentiate through the iteration.
     """
     root, inverse = matrix_roots(matrix)
-    return tf.linalg.trace(root), lambda upstream: 0.5 * upstream * inverse
+    return tf.linalg.trace(root), lambda upstream: 0.5 * upstream[..., None, None] * inverse
 
 
 def _at_least_single(x: tf.Tensor) -> tf.Tensor:
@@ -243,6 +259,6 @@ def _deviations(statistics: Statistics) -> tf.Tensor:
 
 
 def _covariance(statistics: Statistics, energy: tf.Tensor) -> tf.Tensor:
-    channels = statistics.mean.shape[0]
-    ridge = RIDGE * energy / channels * tf.eye(channels, dtype=statistics.mean.dtype)
-    return statistics.second - statistics.mean[:, None] * statistics.mean[None, :] + ridge
+    mean, channels = statistics.mean, statistics.mean.shape[-1]
+    ridge = RIDGE * energy[..., None, None] / channels * tf.eye(channels, dtype=mean.dtype)
+    return statistics.second - mean[..., :, None] * mean[..., None, :] + ridge

@@ -1,4 +1,4 @@
-"""The loss of a network that paints in one style: the distances of `losses`, over a batch.
+"""The loss of a network that paints: the distances of `losses`, for each picture of a batch.
 
 Source: Johnson, Alahi and Fei-Fei 2016, Perceptual Losses for Real-Time Style Transfer,
 https://arxiv.org/abs/1603.08155.
@@ -6,6 +6,7 @@ https://arxiv.org/abs/1603.08155.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -14,6 +15,7 @@ import tensorflow as tf
 from cnnlab import images
 from cnnlab.style.losses import (
     StyleTarget,
+    batch_statistics,
     content_distance,
     statistics,
     style_distance,
@@ -41,7 +43,7 @@ CONTENT_LAYERS = ("block3_conv3",)
 
 @dataclass(frozen=True)
 class PerceptualLoss:
-    """The loss of a painter in one style, made of the same distances as `stylize`'s.
+    """The loss of a painter, made of the same distances as `stylize`'s.
 
     Attributes:
         plan: The network compared in, to the deepest layer compared.
@@ -49,7 +51,7 @@ class PerceptualLoss:
         content_layers: Name -> share in the content loss.
         style_layers: Name -> share in the style loss.
         style_loss: One of `losses.STYLE_LOSSES`.
-        targets: Style layer -> the style wanted there.
+        targets: Style layer -> what is wanted there, with a first axis of styles.
         term_weights: Of content, style and total variation.
     """
 
@@ -61,39 +63,46 @@ class PerceptualLoss:
     targets: dict[str, StyleTarget]
     term_weights: tuple[float, float, float]
 
-    def terms(self, painted: tf.Tensor, pictures: tf.Tensor) -> tf.Tensor:
-        """Compute content, style and variation, unweighted, (3,), as means over the pictures.
+    def terms(
+        self, painted: tf.Tensor, pictures: tf.Tensor, style: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Compute each picture's content, style and variation, unweighted: float32 (n, 3).
 
         Args:
-            painted: float32 (n, h, w, 3) in 0…255, n known beforehand.
+            painted: float32 (n, h, w, 3) in 0…255.
             pictures: The content wanted, of the same shape.
+            style: int32 (n,), the number of the style wanted; None: the first for all.
         """
         layers = self.content_layers | self.style_layers
         found = extract_features(painted, self.weights, self.plan, layers)
         shallow, pictures = self.plan.until(self.content_layers), tf.cast(pictures, "float32")
         wanted = extract_features(pictures, self.weights, shallow, self.content_layers)
+        wanted = {name: tf.stop_gradient(maps) for name, maps in wanted.items()}
+        style = tf.zeros(tf.shape(painted)[:1], "int32") if style is None else style
+        # Plain operations over the batch: XLA takes the gradient of `tf.vectorized_map` for one
+        # that needs the pictures while it compiles, and compiles anew for each batch.
+        each = (1, 2, 3)
         content = [
-            share * content_distance(found[name], tf.stop_gradient(wanted[name]))
+            share * content_distance(found[name], wanted[name], axis=each)
             for name, share in self.content_layers.items()
         ]
-        style = [
-            share * self._style_distance(found[name], name)
+        distances = [
+            share * self._style_distance(found[name], name, style)
             for name, share in self.style_layers.items()
         ]
-        return tf.stack([sum(content), sum(style), total_variation(painted)])
+        return tf.stack([sum(content), sum(distances), total_variation(painted, each)], axis=1)
 
-    def _style_distance(self, features: tf.Tensor, name: str) -> tf.Tensor:
-        """Average over the pictures: each one has to have the style by itself."""
-        kind, target = self.style_loss, self.targets[name]
-        distances = [
-            style_distance(statistics(one, kind), target, kind)
-            for one in tf.split(features, features.shape[0])
-        ]
-        return tf.reduce_mean(tf.stack(distances))
+    def _style_distance(self, features: tf.Tensor, name: str, style: tf.Tensor) -> tf.Tensor:
+        """Compare each picture: it has to have the style by itself, (n,)."""
+        target = tf.nest.map_structure(
+            lambda stack: None if stack is None else tf.gather(stack, style), self.targets[name]
+        )
+        found = batch_statistics(features, self.style_loss)
+        return style_distance(found, target, self.style_loss)
 
 
 def perceptual_loss(
-    style: Picture,
+    style: Picture | Sequence[Picture],
     *,
     size: int = 256,
     content_weight: float = 1.0,
@@ -105,11 +114,11 @@ def perceptual_loss(
     model: keras.Model | str = "vgg16",
     precision: str | None = "float32",
 ) -> PerceptualLoss:
-    """Prepare the loss of a painter in one style.
+    """Prepare the loss of a painter.
 
     Args:
         style: The picture whose style to learn: a path, an address, or an array as `images.read`
-            takes it.
+            takes it. Or a list of them, for a painter of several styles.
         size: Longer side in pixels at which the style is used. The painter's strokes will be as
             wide, in pixels, as they are at this size, whatever the size of its pictures.
         content_weight: Of the content loss.
@@ -131,23 +140,31 @@ def perceptual_loss(
     term_weights = read_term_weights(content=content_weight, style=style_weight, tv=tv_weight)
     content_layers = layer_shares("content_layers", content_layers)
     style_layers = layer_shares("style_layers", style_layers)
-    picture = read_picture("style", style)
-    picture = images.read(picture, fitted(positive_int("size", size), picture.shape[:2]))
-
+    size = positive_int("size", size)
     plan, weights = read_vgg(network_of(model))
     plan = plan.until([*content_layers, *style_layers])
-    if min(picture.shape[:2]) < plan.smallest_side:
-        raise ValueError(
-            f"Expected a size at which the style has sides of at least {plan.smallest_side}. "
-            f"Received: size={size}, which makes it {picture.shape[0]} × {picture.shape[1]}"
-        )
     weights = device_weights(weights, plan, dtype)
-    pixels = tf.constant(picture[None], "float32")
-    features = extract_features(pixels, weights, plan, style_layers)
-    targets = {
-        name: style_target(statistics(maps, style_loss), style_loss)
-        for name, maps in features.items()
-    }
+    targets = []
+    for source in style if isinstance(style, list | tuple) else [style]:
+        picture = read_picture("style", source)
+        picture = images.read(picture, fitted(size, picture.shape[:2]))
+        if min(picture.shape[:2]) < plan.smallest_side:
+            raise ValueError(
+                f"Expected a size at which the style has sides of at least {plan.smallest_side}. "
+                f"Received: size={size}, which makes it {picture.shape[0]} × {picture.shape[1]}"
+            )
+        features = extract_features(
+            tf.constant(picture[None], "float32"), weights, plan, style_layers
+        )
+        targets.append(
+            {
+                name: style_target(statistics(maps, style_loss), style_loss)
+                for name, maps in features.items()
+            }
+        )
+    stacked = tf.nest.map_structure(
+        lambda *of_styles: None if of_styles[0] is None else tf.stack(of_styles), *targets
+    )
     return PerceptualLoss(
-        plan, weights, content_layers, style_layers, style_loss, targets, term_weights
+        plan, weights, content_layers, style_layers, style_loss, stacked, term_weights
     )

@@ -40,6 +40,7 @@ FIGURES = {
               {"up": ([1, 2], [3, 4]), "down": ([1, 2, 3], [4, 3, 2])}),
     "schedule": (plots.schedule, {"one-cycle": np.array([0.0, 0.1, 0.05])}),
     "board": (plots.board, {"a row": list(pictures(3)), "another": [pictures(1)[0], None, None]}),
+    "contact_sheet": (plots.contact_sheet, pictures(1)[0], {"a": PICTURE, "b": PICTURE}),
     "close_ups": (plots.close_ups, pictures(1, 300)[0], [(0, 0), (20, 40)]),
     "gram": (plots.gram, np.ones((4, 6, 12)), (2, 9)),
     "progress": (plots.progress, pictures(1)[0], {"content": [3.0, 2.0], "style": [1.0, 0.1]}),

@@ -131,3 +131,23 @@ def test_close_ups_are_pixels_of_the_picture():
     assert whole.get_xlabel() == "all 90 × 60 pixels"
     with pytest.raises(ValueError, match=r"inside the picture of 60 × 90"):
         plots.close_ups(image, [(21, 50)], side=40)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
+def test_a_contact_sheet_has_the_content_large_and_every_painting_under_its_name(count):
+    content, *painted = pictures(count + 1, 30, 40)
+    paintings = {f"style {i}": picture for i, picture in enumerate(painted)}
+    figure = plots.contact_sheet(content, paintings)
+    figure.draw_without_rendering()
+    by_name = {ax.get_xlabel(): ax for ax in figure.axes}
+    assert set(by_name) == {"the content", *paintings}
+    for name, picture in {"the content": content, **paintings}.items():
+        np.testing.assert_array_equal(shown(by_name[name]), picture)
+    widths = {name: ax.get_window_extent().width for name, ax in by_name.items()}
+    assert min(widths.values()) > 240  # pixels in a notebook
+    assert widths["the content"] > 1.9 * widths["style 0"]
+
+
+def test_a_contact_sheet_without_paintings_is_refused():
+    with pytest.raises(ValueError, match=r"at least one painting.*0 paintings"):
+        plots.contact_sheet(pictures(1)[0], {})

@@ -10,9 +10,9 @@ Source: Gatys, Ecker and Bethge 2016, Image Style Transfer Using Convolutional N
 Where this departs from it: losses are ratios, so weights mean the same at any size and for any
 network (see `losses`); style is compared as normal distributions rather than Gram matrices; coarse
 to fine; the edge is copied outwards rather than framed in black; the result is an average of
-iterates. The last four are K. Crowson's, from style-transfer-pytorch, and so are the weights, in
-our units: in a blind comparison of pictures they kept faces and buildings where weights of our own
-had lost them.
+iterates. The last four are K. Crowson's, from style-transfer-pytorch, and so are the layers'
+weights, in our units. Defaults are what voters preferred who didn't know which picture was whose:
+`tests/benchmarks/style.py` makes such pictures.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def stylize(
     pyramid: int | None = None,
     pyramid_ratio: float = 2**0.5,
     content_weight: float = 1.0,
-    style_weight: float = 3.0,
+    style_weight: float = 6.0,
     tv_weight: float = 0.5,
     content_layers: str | Sequence[str] | Mapping[str, float] = CONTENT_LAYERS,
     style_layers: str | Sequence[str] | Mapping[str, float] = STYLE_LAYERS,

@@ -45,7 +45,7 @@ METHODS = {
     "tv50": {"tv_weight": 50.0},
     "no_average": {"averaging": 0.0},
     "scaled": {"loss_form": "scaled"},
-    "style6": {"style_weight": 6.0},
+    "style3": {"style_weight": 3.0},
     "style12": {"style_weight": 12.0},
     # With as many steps as style-transfer-pytorch takes.
     "long": {"steps": [1000, 500, 500, 500, 500]},

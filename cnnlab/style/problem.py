@@ -222,7 +222,13 @@ def _masks_at(mask: np.ndarray | None, level: Level, objective: Objective) -> di
     """Return the mask at the resolution of each style layer, float32 in 0…1."""
     if mask is None:
         return {}
-    pixels = tf.constant(images.read(mask, (level.height, level.width))[None, ..., :1])
+    cropped = images.read(mask, (level.height, level.width))
+    if not cropped.any():
+        raise ValueError(
+            "Expected each mask to cover some of the result. Received: one that is all 0 where the "
+            f"content is cropped to the result's proportions, {level.height} × {level.width}"
+        )
+    pixels = tf.constant(cropped[None, ..., :1])
     shapes = objective.plan.shapes(level.height, level.width)
     return {
         name: tf.image.resize(pixels, shapes[name][:2], "area")[0, ..., 0] / 255

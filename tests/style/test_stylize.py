@@ -431,6 +431,14 @@ def test_masks_paint_each_style_in_its_place(color_net):
     np.testing.assert_array_equal(image[:, 4:16], 128)  # nobody's: left as it was
 
 
+def test_a_mask_that_is_cropped_away_is_refused_before_the_first_step(model, content, waves):
+    edge = np.zeros(content.shape[:2])
+    edge[:, :2] = 1
+    options = SMALL | {"size": (36, 16), "callback": lambda progress: pytest.fail("a step")}
+    with pytest.raises(ValueError, match="mask to cover some of the result.*36 × 16"):
+        stylize(content, [waves, waves], masks=[edge, 1 - edge], model=model, **options)
+
+
 def test_a_full_mask_is_no_mask(model, content, waves):
     full = np.ones(content.shape[:2], np.float32)
     masked = stylize(content, waves, masks=[full], model=model, **SMALL)

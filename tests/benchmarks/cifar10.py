@@ -27,7 +27,7 @@ compiles.
 
     a fresh process to a trained 94 % network, predicted: 84 s, of which 16 s until pictures are on
     the GPU and 62 s compiling; a second process that finds what the first one compiled: 29 s. Since
-    then both programs are compiled at once and kernels aren't checked: 51 s compiling instead of 62.
+    then both programs are compiled at once and kernels aren't checked: 51 s of compiling, not 62.
 
 Measured on one H200, 2026-11-27. Where no whiten_bias stands it was False, and 96 % was trained in
 float16.

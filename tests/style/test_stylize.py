@@ -435,7 +435,7 @@ def test_a_mask_that_is_cropped_away_is_refused_before_the_first_step(model, con
     edge = np.zeros(content.shape[:2])
     edge[:, :2] = 1
     options = SMALL | {"size": (36, 16), "callback": lambda progress: pytest.fail("a step")}
-    with pytest.raises(ValueError, match="mask to cover some of the result.*36 × 16"):
+    with pytest.raises(ValueError, match=r"mask to cover some of the result.*36 × 16"):
         stylize(content, [waves, waves], masks=[edge, 1 - edge], model=model, **options)
 
 

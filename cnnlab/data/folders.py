@@ -146,12 +146,10 @@ def _is_litter(name: str) -> bool:
 def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(path.name for path in _subfolders(folder))
     if len(names) < 2:
-        inner = len(names) == 1 and len(_subfolders(folder / names[0])) > 1
-        hint = (
-            f"If the classes are in {names[0]}, pass that folder."
-            if inner
-            else "Move the pictures of each class into a subfolder named after it."
-        )
+        hint = "Move the pictures of each class into a subfolder named after it."
+        for only in names:
+            if len(_subfolders(folder / only)) > 1:
+                hint = f"If the classes are in {only}, pass that folder."
         raise ValueError(
             f"Expected at least two subfolders in {folder}, one for each class. "
             f"Received: {_listed(names) or 'none'}. {hint}"

@@ -140,7 +140,7 @@ def _stream(
     return dataset.batch(batch_size).prefetch(2)
 
 
-def _for_each(paths: Sequence[Path], do: Callable[[int], None], what: str) -> None:
+def _for_each(paths: Sequence[Path], do: Callable[[int], object], what: str) -> None:
     """Do something with each picture, in parallel; name all those with which it fails."""
     failures: dict[Path, str] = {}
 

@@ -86,7 +86,7 @@ def _probabilities(
     for pictures, labels in in_batches(x, batch_size):
         # As a tensor, uint8 travels to a GPU as it is. There it becomes what every layer takes.
         pixels = tf.cast(tf.convert_to_tensor(pictures), tf.float32)
-        with explained(model, pixels.shape):
+        with explained(model, tuple(pixels.shape)):
             output = model(pixels, training=False)
         output = one_output(model, output)
         answers.append(np.asarray(tf.cast(output, tf.float64)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
@@ -36,14 +36,15 @@ def in_batches(
         raise ValueError(f"Expected at least one picture a batch. Received: {batch_size=}")
     shape_of(x, name)
     if is_dataset(x):
-        if x.cardinality().numpy() == -1:
+        if int(x.cardinality()) == -1:
             raise ValueError(f"Expected a dataset with an end. Received: {name}, which repeats")
         return _of_dataset(x, name)
-    if len(x) == 0:
+    array = cast("np.ndarray", x)
+    if len(array) == 0:
         raise ValueError(f"Expected at least one picture. Received: len({name})=0")
-    require_pixels(x, name)
-    starts = range(0, len(x), batch_size)
-    return ((x[start : start + batch_size], None) for start in starts)
+    require_pixels(array, name)
+    starts = range(0, len(array), batch_size)
+    return ((array[start : start + batch_size], None) for start in starts)
 
 
 def shape_of(x: np.ndarray | tf.data.Dataset, name: str = "x") -> tuple[int | None, ...]:
@@ -52,7 +53,7 @@ def shape_of(x: np.ndarray | tf.data.Dataset, name: str = "x") -> tuple[int | No
     Raises:
         ValueError: They aren't pictures in an array or in a dataset's batches.
     """
-    first = x
+    first: Any = x
     if is_dataset(x):
         spec = x.element_spec
         first = spec[0] if isinstance(spec, tuple | list) else spec
@@ -68,7 +69,7 @@ def shape_of(x: np.ndarray | tf.data.Dataset, name: str = "x") -> tuple[int | No
     return shape[1:]
 
 
-def is_dataset(x: object) -> bool:
+def is_dataset(x: object) -> TypeGuard[tf.data.Dataset]:
     """Tell a `tf.data.Dataset` from an array, without importing TensorFlow."""
     return hasattr(x, "element_spec") and hasattr(x, "cardinality")
 

@@ -219,7 +219,7 @@ def parse() -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     add("--proof", type=Path, help="a PNG of held-out pictures in all styles")
     add("--show", type=Path, nargs="*", default=[], help="further pictures for the proof")
-    add("--minutes", type=float, default=8, help="of training, without compiling")
+    add("--minutes", type=float, default=3.2, help="of training, without compiling")
     add("--stop-after", type=float, help="end this process after seconds; run again to go on")
     add("--widths", type=int, nargs=3, default=[16, 32, 80], help="at full, half, quarter size")
     add("--blocks", type=int, default=4)
@@ -293,7 +293,8 @@ def main() -> int:
     measured["after"] = lesson.measure(free, judged)
     packed = pack(free)
     measured["packed"] = lesson.measure(free, judged)
-    settings = ("minutes", "peak", "each", "side", "style_size", "content", "tv_weight", "seed")
+    settings = ("minutes", "peak", "clip", "each", "stored", "side", "smallest", "style_size")
+    settings += ("content", "pace", "style_weight", "tv_weight", "held_out", "seed")
     about |= {
         "settings": {name: getattr(args, name) for name in settings},
         "style_weights": rounded(lesson.style_weights),

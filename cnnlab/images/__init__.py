@@ -1,4 +1,4 @@
-"""One picture at a time: read it from anywhere as uint8 RGB, fit it to a size, save it.
+"""Pictures, one or many: read them from anywhere as uint8 RGB, fit them to a size, save them.
 
 The notebooks read your own pictures with it: notebook 1 in section 6, notebook 2 in section 8,
 notebook 3 throughout.

@@ -92,11 +92,11 @@ def _inputs(step: keras.Operation) -> list[keras.KerasTensor]:
 
 def _pixel_gradient(model: keras.Model, layer: str, pixels: tf.Tensor) -> tf.Tensor | None:
     """Take the gradient, by each pixel, of the unit in the middle of a layer."""
-    heard = []
+    heard, listened = [], [find(model, layer)]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(pixels)
         note = lambda *answer: heard.append(answer[::2])  # noqa: E731
-        with explained(model, pixels.shape), listening([find(model, layer)], note):
+        with explained(model, pixels.shape), listening(listened, note):
             model(pixels, training=False)
         maps = maps_of(layer, heard)
         height, width = maps.shape[1:3]

@@ -24,6 +24,7 @@ from cnnlab.sources import BrokenFileError
 Layers = list[tuple[str, list[np.ndarray]]]  # names and arrays, from the input to the output
 TOPS = ("fc1", "fc2", "predictions", "logits")  # what a backbone leaves out
 LEVELS = 127  # codes are in -127…127
+NOTED = 100_000_000  # bytes that a file whose notes are read may unpack to
 
 
 def load(model: keras.Model, path: Path, label: str | None = None) -> None:
@@ -85,6 +86,8 @@ def read_notes(path: Path) -> dict[str, np.ndarray]:
         BrokenFileError: The file can't be read.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            _require_size(sum(member.file_size for member in archive.infolist()), NOTED)
         with path.open("rb") as stream, np.load(stream) as file:
             arrays = {name: file[name] for name in file}
     except Exception as error:  # damaged files fail in many ways

@@ -1,7 +1,8 @@
 """Neural style transfer: what one picture shows, painted the way another one is.
 
 `stylize` optimises the picture itself; `paint` needs one pass of a network that knows some styles,
-and `train_painter` trains such a network in a style of yours. The losses of all are public. Taught
+and `train_painter` trains such a network in a style of yours. The distances that they all use
+are public. Taught
 in the third notebook: losses in sections 2 and 3, `stylize` in sections 4 to 7, the painter in
 section 8.
 """

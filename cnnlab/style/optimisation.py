@@ -11,8 +11,8 @@ Where this departs from it: losses are ratios, so weights mean the same at any s
 network (see `losses`); style is compared as normal distributions rather than Gram matrices; coarse
 to fine; the edge is copied outwards rather than framed in black; the result is an average of
 iterates. The last four are K. Crowson's, from style-transfer-pytorch, and so are the layers'
-weights, in our units. Defaults are what voters preferred who didn't know which picture was whose:
-`tests/benchmarks/style.py` makes such pictures.
+weights, in our units. Defaults are what vision models preferred that were told nothing of the
+methods; `tests/benchmarks/style.py` makes such pictures.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def stylize(
         style: The picture, or several, whose style to take.
         size: Longer side of the result in pixels, or (height, width): the content is then cropped
             to these proportions.
-        steps: Over all sizes together, or one number a size, from coarse to fine; None takes 70 on
-            a CPU, 700 on a GPU (neighbours: 100 and 1000).
+        steps: Over all sizes together, or one number a size, from coarse to fine (neighbours: and
+            one for the last steps); None takes 70 on a CPU, 700 on a GPU (neighbours: 100, 1000).
         pyramid: Number of sizes; 1 works at full size only. None starts as near to 128 pixels as it
             can (neighbours: 64).
         pyramid_ratio: Of each size to the one before.
@@ -127,7 +127,8 @@ def stylize(
         style_layers: Likewise.
         style_loss: "gram"; "wasserstein", by means and covariances; or "moments", by means and
             deviations: see `losses.style_distance`. Or "neighbours", each place borrows from one of
-            the style, which has no weights, layers, masks or optimizer to choose: see `neighbours`.
+            the style: see `neighbours`. That has no masks and no optimizer to choose, and doesn't
+            use weights and layers.
         loss_form: "squared", ratios of squared errors; or "scaled", of errors, which pull as hard
             near their target as far from it.
         content_share: Of the content in the picture that neighbours are looked for by, 0…1; the
@@ -253,7 +254,7 @@ def _descent(optimizer: str, learning_rate: float | None, averaging: float) -> C
 def _check_neighbours(**options) -> None:
     """Refuse options that neighbours have no use for."""
     for name, value in options.items():
-        if value not in (None, "adam"):
+        if not (value is None or (isinstance(value, str) and value == "adam")):
             raise ValueError(
                 f'Expected no {name} with style_loss="{NEIGHBOURS}". Received: {name}={value!r}'
             )

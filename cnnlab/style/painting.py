@@ -25,6 +25,7 @@ from cnnlab.style.pyramid import fitted
 from cnnlab.style.settings import Picture, number, positive_int, read_picture, shares
 
 SMALLEST_SIDE = 4  # pixels: the painter works at a quarter of the size
+MOST = 512  # styles, blocks or filters that a file may ask for
 
 
 def paint(
@@ -96,7 +97,7 @@ def _read(path: Path, changed: int) -> tuple[tuple[str, ...], Callable]:
             f"Expected a file that data/make_painter.py has made. Received: {path.name} with "
             f"{', '.join(notes) or 'no notes'}"
         )
-    painter = painter_network(**json.loads(str(notes["form"])))
+    painter = painter_network(**_form(str(notes["form"]), path))
     models.load_weights(painter, path)
 
     @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3)), tf.TensorSpec((1, None))])
@@ -104,6 +105,22 @@ def _read(path: Path, changed: int) -> tuple[tuple[str, ...], Callable]:
         return painter([pixels, shares], training=False)
 
     return tuple(str(name) for name in notes["styles"]), run
+
+
+def _form(text: str, path: Path) -> dict:
+    """Return a painter's sizes as a file notes them, checked before anything is built from them."""
+    try:
+        form = json.loads(text)
+        numbers = [form["styles"], form["blocks"], *form["widths"]]
+    except (ValueError, TypeError, KeyError):
+        numbers, form = [], {}
+    good = all(isinstance(n, int) and 1 <= n <= MOST for n in numbers) and len(numbers) == 5
+    if not good or set(form) != {"styles", "blocks", "widths"}:
+        raise ValueError(
+            'Expected the sizes of a painter, {"styles": …, "widths": [three], "blocks": …}, each '
+            f"1…{MOST}. Received: {path.name} with {text!r:.80}"
+        )
+    return form
 
 
 def _mixture(style: str | Mapping[str, float], styles: tuple[str, ...]) -> np.ndarray:

@@ -102,8 +102,9 @@ def on_device(
 ) -> keras.Model:
     """Build a model that takes row numbers of `pictures` and returns what `model` says of them.
 
-    It shares its weights with `model`: train this one, then use that one. What is saved of either
-    is `model`, without the pictures, so that a `ModelCheckpoint` leaves a file that takes pixels.
+    It shares its weights with `model`: train this one, then use that one. What `save` writes of
+    either is `model`, so that a `ModelCheckpoint` leaves a file that takes pixels. (`save_weights`
+    writes the trainer's.)
 
     Args:
         model: Takes pixels, returns logits.

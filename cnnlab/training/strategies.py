@@ -6,8 +6,8 @@
     trainer.fit(...)
 
 What is built and compiled afterwards keeps a copy on every device; `fit` shares each batch among
-them and adds up their gradients. Batch size and learning rate mean what they mean on one device.
-With one device nothing changes.
+them and adds up their gradients. Batch size and learning rate mean what they mean on one device;
+batch normalization sees each device's share of a batch. With one device nothing changes.
 """
 
 import functools

@@ -1,9 +1,9 @@
 """Style transfer: how fast a step is, and pictures for a blind vote between methods.
 
-python tests/benchmarks/style.py --size 512 --steps 500      one JSON line of times and losses
+python tests/benchmarks/style.py --size 512 --steps 700      one JSON line of times and losses
 python tests/benchmarks/style.py --pictures OUT --pairs FOLDER --methods stylize,neighbours,plain
 
-Times: one size, VGG-16 to block5_conv1, Gram matrices, Adam. A step's milliseconds are of the
+Times: one size, `stylize`'s own layers and losses, Adam. A step's milliseconds are of the
 second run in the process; compiling is the difference to the first.
 
 Pictures: FOLDER has PAIR.content.jpg and PAIR.style.jpg; OUT gets PAIR.METHOD.jpg for every method
@@ -103,7 +103,7 @@ def main() -> None:
     """Print JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--pyramid", type=int, default=1)
     parser.add_argument("--weights", default="auto", help="see style_methods.network")
     parser.add_argument("--precision")

@@ -31,6 +31,8 @@ def test_receptive_field_is_the_mean_over_pictures_of_their_own_gradients(image)
     assert together.shape == (8, 10)
     with pytest.raises(ValueError, match="layer='logits'"):
         interpret.receptive_field(model, "logits", pictures)
+    with pytest.raises(ValueError, match=r"^Expected the name of a layer.*'no such'"):
+        interpret.receptive_field(model, "no such", pictures)
 
 
 def wide_net():

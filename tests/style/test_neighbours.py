@@ -110,6 +110,12 @@ def test_a_picture_in_its_own_style_stays_as_it_is(vgg, spots):
     assert far > 3 * own
 
 
+def test_masks_are_refused_in_words():
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with pytest.raises(ValueError, match='Expected no masks with style_loss="neighbours"'):
+        stylize(picture, picture, style_loss="neighbours", masks=[np.ones((32, 32))])
+
+
 def test_losses_fall_in_both_parts(vgg, spots):
     style = np.ascontiguousarray(np.rot90(255 - spots))
     seen = []

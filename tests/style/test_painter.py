@@ -210,6 +210,11 @@ def test_the_loss_falls_and_is_the_weighted_sum(trained):
     np.testing.assert_allclose(history["loss"], total, rtol=1e-4)
 
 
+def test_it_learns_one_style():
+    with pytest.raises(TypeError, match="list"):
+        train_painter([stripes(), stripes()], pictures(8, 32, 32), steps=1)
+
+
 def test_what_it_learnt_holds_for_a_picture_it_never_saw(vgg, trained):
     loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
     given = pictures(1, 44, 36, seed=9)

@@ -135,6 +135,22 @@ def test_paint_says_what_is_wrong(file, arguments, message):
         style.paint(given.pop("content"), given.pop("style"), **given, weights=file)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"styles": 3, "widths": [8, 8, 10**9], "blocks": 1},
+        {"styles": 3, "widths": [8, 8], "blocks": 1},
+        {"styles": 3, "widths": 8, "blocks": 1},
+        {"styles": 3, "widths": [8, 8, 8], "blocks": 1, "name": "x"},
+        [3],
+    ],
+)
+def test_a_file_with_other_sizes_is_refused_before_a_network_is_built(painter, tmp_path, form):
+    write(tmp_path / "odd.npz", painter, form=json.dumps(form))
+    with pytest.raises(ValueError, match=r"sizes of a painter.*odd.npz with"):
+        style.paint(photograph(), "ink", weights=tmp_path / "odd.npz")
+
+
 def test_a_file_that_is_no_painter_is_refused(painter, file, tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(3), classes=np.array(["cat"]))
     with pytest.raises(ValueError, match=r"make_painter.py.*other.npz with classes"):

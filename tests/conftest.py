@@ -17,6 +17,7 @@ from cnnlab.data import cifar10
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(config, items):
     """Keeps tests with a costly fixture in common on one core: a file's, or a notebook's.
 

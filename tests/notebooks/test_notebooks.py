@@ -206,8 +206,7 @@ def test_second_code_cell_holds_the_parameters(committed: NotebookNode) -> None:
 
 
 def test_code_cells_are_short(committed: NotebookNode) -> None:
-    cells = [c for c in code_cells(committed) if "parameters" not in c.metadata.get("tags", [])]
-    long = {c.execution_count: len(code_lines(c)) for c in cells}
+    long = {c.execution_count: len(code_lines(c)) for c in code_cells(committed)}
     assert {n: lines for n, lines in long.items() if lines > LONGEST_CELL} == {}
 
 

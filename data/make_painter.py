@@ -30,8 +30,8 @@ import tensorflow as tf
 from distilling import distillation
 from distilling.distillation import log, rate
 from distilling.photographs import Photographs, random_views, read, whole_views
+from distilling.running import Clock, add_common
 from make_pictures import STYLES
-from make_vgg16_weights import Clock
 
 from cnnlab import images, models, plots, style, training
 from cnnlab.models import weight_files
@@ -210,17 +210,11 @@ def prove(path: Path, painter: keras.Model, pictures: list[np.ndarray]) -> None:
 def parse() -> argparse.Namespace:
     """Read the arguments; their defaults are what the file that ships was made with."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_common(parser, out=HERE / "painter_shipped.npz", minutes=3.2, save_every=60)
     add = parser.add_argument
-    add("--photographs", type=Path, nargs="+", required=True, help="folders, or tables (.npy)")
-    add("--about", default="", help="which photographs these are, for the file's notes")
     add("--teacher", type=Path, help="VGG-19 to compare in: Keras's .h5, or .npz of uint8")
-    add("--out", type=Path, default=HERE / "painter_shipped.npz")
-    add("--checkpoint", type=Path, help="default: beside --out")
-    add("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     add("--proof", type=Path, help="a PNG of held-out pictures in all styles")
     add("--show", type=Path, nargs="*", default=[], help="further pictures for the proof")
-    add("--minutes", type=float, default=3.2, help="of training, without compiling")
-    add("--stop-after", type=float, help="end this process after seconds; run again to go on")
     add("--widths", type=int, nargs=3, default=[16, 32, 80], help="at full, half, quarter size")
     add("--blocks", type=int, default=4)
     add("--stored", type=int, default=320, help="side at which a folder's pictures are kept")
@@ -236,10 +230,6 @@ def parse() -> argparse.Namespace:
     add("--tv-weight", type=float, default=1.0)
     add("--precision", choices=("float32", "mixed_bfloat16"), help="default: the device's")
     add("--held-out", type=int, default=32, help="pictures of each source to measure on")
-    add("--seed", type=int, default=0)
-    add("--log-every", type=int, default=100, help="steps")
-    add("--save-every", type=float, default=60, help="seconds")
-    add("--jit", action="store_true", help="XLA where it isn't the device's choice too")
     args = parser.parse_args()
     args.checkpoint = args.checkpoint or args.out.with_suffix(".checkpoint.npz")
     return args

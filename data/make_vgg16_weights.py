@@ -33,30 +33,12 @@ import tensorflow as tf
 from distilling import distillation, top
 from distilling.distillation import CONVS, DENSE, TARGETS, log, rate
 from distilling.photographs import Photographs, random_views, read
+from distilling.running import Clock, add_common
 
 from cnnlab import models, training
 from cnnlab.models import weight_files
 
 TABLE_SIDE = 160  # of photographs that come as files: an enlarged part is still sharp at 128
-
-
-class Clock:
-    """Count seconds of training, this process's and its predecessors', but not of compiling."""
-
-    def __init__(self, spent: float = 0.0):
-        self.born, self.before, self.started = time.perf_counter(), spent, None
-
-    def start(self) -> None:
-        self.started = self.started or time.perf_counter()
-
-    @property
-    def spent(self) -> float:
-        return self.before + (time.perf_counter() - self.started if self.started else 0.0)
-
-    @property
-    def age(self) -> float:
-        """Return the seconds of this process, all counted."""
-        return time.perf_counter() - self.born
 
 
 def own_share(progress: float, alone: float) -> float:
@@ -157,16 +139,10 @@ def parse() -> argparse.Namespace:
     """Read the arguments; their defaults are what the file that ships was made with."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     here = Path(__file__).resolve().parent
+    add_common(parser, out=here / "vgg16_shipped.npz", minutes=13, save_every=120)
     add = parser.add_argument
     add("--teacher", type=Path, required=True, help="VGG-19: Keras's .h5, or .npz of uint8")
-    add("--photographs", type=Path, nargs="+", required=True, help="folders, or tables (.npy)")
-    add("--about", default="", help="which photographs these are, for the file's notes")
-    add("--out", type=Path, default=here / "vgg16_shipped.npz")
-    add("--checkpoint", type=Path, help="default: beside --out")
-    add("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     add("--start", type=Path, help="packed weights to start from, instead of random ones")
-    add("--minutes", type=float, default=13, help="of training, without compiling")
-    add("--stop-after", type=float, help="end this process after seconds; run again to go on")
     add("--alone", type=float, default=0.25, help="phase A's share of A and B")
     add("--top-share", type=float, default=0.12, help="phase C's share of all")
     add("--side", type=int, default=128, help="of the views, in pixels")
@@ -184,10 +160,6 @@ def parse() -> argparse.Namespace:
     add("--top-peak", type=float, default=2e-3)
     add("--held-out", type=int, default=1000, help="pictures of each source to measure on")
     add("--measured", type=int, default=2000, help="pictures for the sizes of channels")
-    add("--seed", type=int, default=0)
-    add("--log-every", type=int, default=100, help="steps")
-    add("--save-every", type=float, default=120, help="seconds")
-    add("--jit", action="store_true", help="XLA where it isn't the device's choice too")
     args = parser.parse_args()
     args.checkpoint = args.checkpoint or args.out.with_suffix(".checkpoint.npz")
     return args

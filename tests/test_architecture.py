@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ARROWS = {
     "data": {"images", "sources"},
     "evaluation": {"images", "layers"},
+    "exercises": set(),
     "images": set(),
     "interpret": {"evaluation", "images", "layers"},
     "layers": set(),

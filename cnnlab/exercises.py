@@ -157,8 +157,9 @@ def _nearest_class(features, labels, query):
 # ---- Notebook 3 --------------------------------------------------------------------------------
 
 
-def _gram(maps):
+def _covariance(maps):
     rows = np.reshape(maps, (-1, np.shape(maps)[-1]))
+    rows = rows - rows.mean(axis=0)
     return rows.T @ rows / len(rows)
 
 
@@ -270,17 +271,18 @@ EXERCISES = {
             ),
         },
     ),
-    "gram": Exercise(
-        _gram,
-        [(_MAPS,), (_OTHERS,), (np.ones((2, 3, 1)),)],
+    "covariance": Exercise(
+        _covariance,
+        [(_MAPS,), (_OTHERS,)],
         {
-            "It is a mean over all places: divide by their number.": (
-                lambda maps: _gram(maps) * maps[..., 0].size
+            "That is the Gram matrix: take each map's mean off first.": (
+                lambda maps: np.einsum("hwi,hwj->ij", maps, maps) / maps[..., 0].size
             ),
-            "That is every place with every place; wanted is every map with every map.": (
-                lambda maps: (lambda rows: rows @ rows.T / len(rows))(
-                    maps.reshape(-1, maps.shape[-1])
-                )
+            "It is a mean over all places: divide by their number.": (
+                lambda maps: _covariance(maps) * maps[..., 0].size
+            ),
+            "Each map has a mean of its own: take it over height and width alone.": (
+                lambda maps: np.einsum("hwi,hwj->ij", *[maps - maps.mean()] * 2) / maps[..., 0].size
             ),
         },
     ),

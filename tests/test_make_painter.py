@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras import layers
 
 from cnnlab import style
-from cnnlab.style.perceptual import perceptual_loss
 
 DATA = Path(__file__).parent.parent / "data"
 sys.path.insert(0, str(DATA))
@@ -40,7 +39,7 @@ def judge():
 @pytest.fixture
 def lesson(judge):
     looks = list(photographs(len(script.NAMES), 48, seed=5))
-    loss = perceptual_loss(
+    loss = style.PerceptualLoss(
         looks, size=48, model=judge, content_layers="deep", style_layers=["shallow", "deep"]
     )
     keras.utils.set_random_seed(0)

@@ -8,7 +8,7 @@ section 8.
 """
 
 from cnnlab import _keras  # noqa: F401
-from cnnlab.style.losses import (
+from cnnlab.style.distances import (
     STYLE_LOSSES,
     content_distance,
     gram_matrix,
@@ -20,10 +20,12 @@ from cnnlab.style.losses import (
 from cnnlab.style.optimisation import stylize
 from cnnlab.style.painter import crops, painter_network, train_painter
 from cnnlab.style.painting import paint, painter_styles
+from cnnlab.style.perceptual import PerceptualLoss
 from cnnlab.style.recorder import Progress, StyleResult
 
 __all__ = [
     "STYLE_LOSSES",
+    "PerceptualLoss",
     "Progress",
     "StyleResult",
     "content_distance",

@@ -18,7 +18,7 @@ an untrained network already shows it and only the style is left to learn; edges
 from __future__ import annotations
 
 import functools
-import logging
+import time
 from collections.abc import Sequence
 
 import keras
@@ -27,10 +27,9 @@ import tensorflow as tf
 from keras import layers, ops
 
 from cnnlab import images, training
-from cnnlab.style.perceptual import PerceptualLoss, perceptual_loss
+from cnnlab.style import notebook
+from cnnlab.style.perceptual import PerceptualLoss
 from cnnlab.style.settings import Picture, check_choices, positive_int, read_picture, read_precision
-
-log = logging.getLogger(__name__)
 
 TERMS = ("content", "style", "variation")
 
@@ -208,8 +207,9 @@ def train_painter(
 ) -> tuple[keras.Model, dict[str, np.ndarray]]:
     """Train a painter in one style.
 
-    This is Keras's `compile` and `fit` on a `PainterTrainer`. Stop (KeyboardInterrupt) ends the
-    training with the painter as it is.
+    This is Keras's `compile` and `fit` on a `PainterTrainer`. In a notebook Stop ends the training
+    with the painter as it is; elsewhere the KeyboardInterrupt rises, and its `result` is what would
+    have been returned.
 
     Args:
         style: The picture whose style to learn: a path, an address, or an array as `images.read`
@@ -228,25 +228,28 @@ def train_painter(
             callbacks' `on_epoch_end`. `callback.model.painter` is the painter so far.
         callbacks: Keras's.
         verbose: Keras's.
-        **loss_options: Further arguments of `perceptual_loss`.
+        **loss_options: Further arguments of `PerceptualLoss`.
 
     Returns:
         The painter, in float32 and for pictures of any size; and the history, term -> the means
-        over each `report_every` steps: "content", "style", "variation" and, weighted, "loss".
+        over each `report_every` steps, and over what came after when it was stopped: "content",
+        "style", "variation" and, weighted, "loss"; and "step", at which each of them ends.
 
     Raises:
         ValueError: An argument is invalid.
+        MemoryError: Memory ran out; the message says what to try.
         FloatingPointError: The losses have become infinite.
     """
-    check_choices(precision=precision)
+    notebook.go_on()
+    check_choices({"precision": precision})
     pictures, steps = _check_pictures(pictures, batch_size), positive_int("steps", steps)
     report_every = min(positive_int("report_every", report_every), steps)
     precision = read_precision(precision)
     style = read_picture("style", style)
-    loss = perceptual_loss(style, precision=precision, **loss_options)
-    if min(pictures.shape[1:3]) < loss.plan.smallest_side:
+    loss = PerceptualLoss(style, precision=precision, **loss_options)
+    if min(pictures.shape[1:3]) < loss.smallest_side:
         raise ValueError(
-            f"Expected pictures with sides of at least {loss.plan.smallest_side}, which the "
+            f"Expected pictures with sides of at least {loss.smallest_side}, which the "
             f"deepest layer needs. Received: shape={pictures.shape}"
         )
     keras.utils.set_random_seed(seed)
@@ -263,17 +266,14 @@ def train_painter(
     )
     batches = tf.data.Dataset.from_tensor_slices(pictures).shuffle(len(pictures), seed).repeat()
     batches = batches.batch(batch_size, drop_remainder=True).prefetch(2)
-    history = _fit(
-        trainer,
-        batches,
-        epochs=epochs,
-        steps_per_epoch=report_every,
-        callbacks=callbacks,
-        verbose=verbose,
-    )
+    watch = _Watch(epochs * report_every)
+    options = {"epochs": epochs, "steps_per_epoch": report_every, "verbose": verbose}
+    options["callbacks"] = [watch, keras.callbacks.TerminateOnNaN(), *callbacks]
+    stop = _fit(trainer, batches, options, batch_size)
     free = painter_network(**form)
     free.set_weights(painter.get_weights())
-    return free, history
+    result = free, watch.finished()
+    return notebook.stopped(stop, result) if stop else result
 
 
 def _check_pictures(pictures: np.ndarray, batch_size: int) -> np.ndarray:
@@ -290,21 +290,63 @@ def _check_pictures(pictures: np.ndarray, batch_size: int) -> np.ndarray:
     return pictures
 
 
+class _Watch(keras.callbacks.Callback):
+    """Keep the history of a training with the steps that it belongs to, and show how far it is."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps, self.step, self.line = steps, 0, notebook.Line()
+        self.history: dict[str, list[float]] = {n: [] for n in ("step", "loss", *TERMS)}
+        self._logs: dict[str, float] = {}
+
+    def on_train_begin(self, logs=None):
+        self.line.show(f"step 0 of {self.steps}, compiling")
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        self._logs = logs or {}
+        if self.step == 1:  # it compiled
+            self._began = time.perf_counter()
+        elif self.line.due:
+            pace = (time.perf_counter() - self._began) / (self.step - 1)
+            self.line.show(
+                f"step {self.step} of {self.steps}, loss {float(self._logs['loss']):.3g}, "
+                f"about {pace * (self.steps - self.step):.0f} s left"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._keep(logs or {})
+        self._logs = {}
+
+    def _keep(self, logs: dict[str, float]) -> None:
+        for name, values in self.history.items():
+            values.append(float(self.step if name == "step" else logs[name]))
+
+    def finished(self) -> dict[str, np.ndarray]:
+        """Return the history, with what has been learnt since the last report."""
+        if self._logs:
+            self._keep(self._logs)
+        self.line.show(f"{self.step} of {self.steps} steps taken")
+        history = {name: np.float32(values) for name, values in self.history.items()}
+        if not all(np.isfinite(values).all() for values in history.values()):
+            raise FloatingPointError(
+                "Expected finite losses; try a smaller learning_rate or precision='float32'. "
+                f"Received: {history}"
+            )
+        return history
+
+
 def _fit(
-    trainer: PainterTrainer, batches: tf.data.Dataset, *, callbacks: Sequence, **options
-) -> dict[str, np.ndarray]:
-    """Fit until the end or Stop; return the history, term -> float32 (epochs,)."""
-    record = keras.callbacks.History()
-    callbacks = [record, keras.callbacks.TerminateOnNaN(), *callbacks]
+    trainer: PainterTrainer, batches: tf.data.Dataset, options: dict, batch_size: int
+) -> KeyboardInterrupt | None:
+    """Fit until the end or Stop; return the exception of Stop."""
     try:
-        # The batches are shuffled already.
-        trainer.fit(batches, shuffle=False, callbacks=callbacks, **options)
-    except KeyboardInterrupt:
-        log.info("stopped after %d steps", int(trainer.optimizer.iterations))
-    history = {term: np.float32(values) for term, values in record.history.items()}
-    if not all(np.isfinite(values).all() for values in history.values()):
-        raise FloatingPointError(
-            "Expected finite losses; try a smaller learning_rate or precision='float32'. "
-            f"Received: {history}"
-        )
-    return history
+        trainer.fit(batches, shuffle=False, **options)  # the batches are shuffled already
+    except KeyboardInterrupt as stop:
+        return stop
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise MemoryError(
+            f"Expected memory for batch_size={batch_size}, but it ran out. Try "
+            f"batch_size={max(1, batch_size // 2)}, or smaller pictures"
+        ) from error
+    return None

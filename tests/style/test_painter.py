@@ -8,6 +8,7 @@ from keras import layers
 
 from cnnlab.style import (
     STYLE_LOSSES,
+    PerceptualLoss,
     content_distance,
     crops,
     painter_network,
@@ -17,7 +18,6 @@ from cnnlab.style import (
     total_variation,
     train_painter,
 )
-from cnnlab.style.perceptual import perceptual_loss
 from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
 LAYERS = {"content_layers": "deep", "style_layers": {"shallow": 3, "deep": 1}}
@@ -144,7 +144,7 @@ def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
 
 @pytest.mark.parametrize("kind", STYLE_LOSSES)
 def test_the_loss_adds_up_stylizes_own_distances(vgg, kind):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
     painted, wanted = (pictures(3, seed=seed).astype(np.float32) for seed in (1, 2))
     found = loss.terms(tf.constant(painted), tf.constant(wanted)).numpy().mean(0)
 
@@ -170,7 +170,7 @@ def test_the_loss_adds_up_stylizes_own_distances(vgg, kind):
 
 
 def test_what_is_there_already_costs_nothing(vgg):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, **LAYERS)
     style = tf.constant(np.stack([stripes()] * 2), tf.float32)
     content, distance, _ = loss.terms(style, style).numpy().T
     assert (content == 0).all()
@@ -178,8 +178,8 @@ def test_what_is_there_already_costs_nothing(vgg):
 
 
 def test_the_size_is_that_of_the_style_looked_at(vgg):
-    losses = [perceptual_loss(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
-    grams = [loss.targets["shallow"].statistics.second.numpy()[0] for loss in losses]
+    losses = [PerceptualLoss(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
+    grams = [loss.targets["shallow"].second.numpy()[0] for loss in losses]
     assert np.abs(grams[0] - grams[1]).max() > 0.1 * np.abs(grams[0]).max()
 
 
@@ -194,7 +194,7 @@ def test_the_size_is_that_of_the_style_looked_at(vgg):
 )
 def test_a_loss_says_what_is_wrong(vgg, change, message):
     with pytest.raises(ValueError, match=message):
-        perceptual_loss(stripes(), model=vgg, **{**LAYERS, **change})
+        PerceptualLoss(stripes(), model=vgg, **{**LAYERS, **change})
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ def test_it_learns_one_style():
 
 
 def test_what_it_learnt_holds_for_a_picture_it_never_saw(vgg, trained):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, **LAYERS)
     given = pictures(1, 44, 36, seed=9)
     painted = paint(trained[0], given)
     given = tf.constant(given, tf.float32)

@@ -198,7 +198,7 @@ def stylize(
     steps = STEPS[by_neighbours][training.device().is_gpu] if steps is None else steps
     levels = problem.levels(size, steps, pyramid, ratio=ratio)
     report = {"callback": callback, "every": every, "started": started}
-    report["kind"] = problem.kind, optimizer, jit_compile
+    report["kind"] = optimizer, jit_compile
     start = problem.initial_pixels(init, levels[0], seed)
     return _run(descend, problem, Recorder(problem, levels, start, **report), jit_compile)
 
@@ -241,12 +241,12 @@ def _run(
     jit_compile: bool | None,
 ) -> StyleResult:
     """Descend until all steps are taken, the run is stopped or memory runs out."""
-    last, seconds = recorder.levels[-1], recorder.expected_seconds
+    last, seconds = recorder.levels[-1], recorder.timer.expected
     log.info("%s × %s pixels, about %.0f s", last.width, last.height, seconds)
     if jit_compile is None:
         # By the guess: what a run took may be less because it was compiled.
         enough = SECONDS_WORTH_COMPILING * len(recorder.levels)
-        jit_compile = training.device().jit_compile and recorder.guessed_seconds > enough
+        jit_compile = training.device().jit_compile and recorder.timer.guessed > enough
     try:
         try:
             descend(problem, recorder, jit_compile=jit_compile)

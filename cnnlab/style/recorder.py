@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.style import timing
 from cnnlab.style.loss import TERMS, Loss
 from cnnlab.style.notebook import Line
 from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Level
+from cnnlab.style.timing import Timer, step_seconds
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class StyleResult:
 
 
 class Recorder:
-    """Keep the picture reached so far, the losses of every step and the times, and report them.
+    """Keep the picture reached so far and the losses of every step, and report them.
 
     Losses stay on the device until they are reported, so that it needn't wait for Python.
 
@@ -96,17 +95,16 @@ class Recorder:
         levels: The sizes of the run.
         level: The present one.
         step: Steps taken.
-        expected_seconds: As in `StyleResult`.
+        timer: The seconds of the run.
 
     Args:
         problem: Turns pixels into the picture.
         levels: The sizes of the run.
         best: The start.
-        kind: What tells runs apart that take different times at the same size.
         callback: As for `stylize`.
         every: Steps between two reports.
-        clock: Tells the time in seconds.
-        started: When the run began, by the clock; None: now.
+        kind: As for `Timer`.
+        started: Likewise.
     """
 
     def __init__(
@@ -115,51 +113,18 @@ class Recorder:
         levels: Sequence[Level],
         best: tf.Tensor,
         *,
-        kind: object = None,
         callback: Callable[[Progress], None] | None = None,
         every: int = 10,
-        clock: Callable[[], float] = time.perf_counter,
+        kind: Hashable = None,
         started: float | None = None,
     ):
-        self.problem, self.levels, self.best, self.kind = problem, tuple(levels), best, kind
-        self.callback, self.every, self.clock, self.line = callback, every, clock, Line()
-        self.started = clock() if started is None else started
+        self.problem, self.levels, self.best = problem, tuple(levels), best
+        self.callback, self.every, self.line = callback, every, Line()
         self.step, self.steps, self.level = 0, sum(lv.steps for lv in levels), levels[0]
-        self.losses: list[tf.Tensor | np.ndarray] = []
-        self.compile_seconds = self.callback_seconds = 0.0
+        self.losses: list[tf.Tensor] = []
         self._compared: tuple | None = None
-        guesses = timing.step_seconds(levels, problem.plan, problem.dtype)
-        # A size is prepared in about the time of a step: features of the content and of the styles.
-        self._costs = [
-            timing.remembered(kind, level) or (guess, guess)
-            for level, guess in zip(levels, guesses, strict=True)
-        ]
-        self.guessed_seconds = math.fsum(
-            level.steps * guess for level, guess in zip(levels, guesses, strict=True)
-        )
-        self._begun = clock()
-        self.expected_seconds = self._begun - self.started + self._cost(self.steps)
-
-    def _cost(self, steps: int) -> float:
-        """Return the seconds that the first steps were expected to take, and to prepare them."""
-        total = 0.0
-        for level, (prepare, step) in zip(self.levels, self._costs, strict=True):
-            total += prepare + min(steps, level.steps) * step
-            steps -= level.steps
-            if steps <= 0:
-                break
-        return total
-
-    def _working_seconds(self) -> float:
-        """Return the seconds so far, without those of compiling and of callbacks."""
-        return self.clock() - self.started - self.compile_seconds - self.callback_seconds
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until the end, about: as expected, at the pace so far."""
-        done, whole = (self._cost(n) if n else 0.0 for n in (self.step, self.steps))
-        spent = self._working_seconds() - (self._begun - self.started)
-        return (whole - done) * (spent / done if done else 1.0)
+        guesses = step_seconds(levels, problem.plan, problem.dtype)
+        self.timer = Timer(levels, guesses, kind=(kind, problem.kind), started=started)
 
     @property
     def until_report(self) -> int:
@@ -169,18 +134,16 @@ class Recorder:
     def sizes(self) -> Iterator[Level]:
         """Yield the sizes, each when the one before is done, and remember the time that it took."""
         for level in self.levels:
-            self.level = level
-            self.line.show(f"step {self.step} of {self.steps}, preparing {self._size()}")
-            began, self._prepared = self._working_seconds(), None
+            self.level, began = level, self.timer.working
+            self._show("preparing")
             yield level
-            if self.losses:
-                np.array(self.losses[-1][-1])  # waits for the device
-            prepare = self._prepared - began
-            step = (self._working_seconds() - self._prepared) / level.steps
-            timing.remember(self.kind, level, prepare, step)
+            np.array(self.losses[-1][-1])  # waits for the device
+            taken, prepare = self.timer.working - began, self._prepared - began
+            self.timer.remember(level, prepare, taken - prepare)
 
-    def _size(self) -> str:
-        return f"{self.level.width} × {self.level.height} pixels"
+    def _show(self, what: str) -> None:
+        size = f"{self.level.width} × {self.level.height} pixels"
+        self.line.show(f"step {self.step} of {self.steps}, {size}, {what}")
 
     def compare_with(self, loss: Loss, targets: tuple) -> None:
         """Set what is minimised at the present size."""
@@ -188,13 +151,13 @@ class Recorder:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Count the time of the block as compiling; it is all that precedes the first step."""
-        self.line.show(f"step {self.step} of {self.steps}, compiling for {self._size()}")
-        self._prepared, began = self._working_seconds(), self.clock()
-        yield
-        self.compile_seconds += self.clock() - began
+        """Count the time of the block as compiling; the steps of the size follow it."""
+        self._show("compiling")
+        self._prepared = self.timer.working
+        with self.timer.apart("compiling"):
+            yield
 
-    def record(self, best: tf.Tensor, losses: tf.Tensor | np.ndarray) -> None:
+    def record(self, best: tf.Tensor, losses: tf.Tensor) -> None:
         """Record steps taken, not more than `until_report`, with their losses (steps, 4)."""
         self.best = best
         self.losses.append(losses)
@@ -208,31 +171,22 @@ class Recorder:
                 f"Expected finite losses, but at step {self.step} they are {values}; try a smaller "
                 "learning_rate, smaller weights, or precision='float32'"
             )
-        left = self.seconds_left
+        left = self.timer.left(self.step)
         if self.line.due:
-            self.line.show(
-                f"step {self.step} of {self.steps}, loss {values['total']:.3g}, "
-                f"about {left:.0f} s left"
-            )
+            self._show(f"loss {values['total']:.3g}, about {left:.0f} s left")
         if reports and self.callback:
-            self._call(values, left)
-
-    def _call(self, values: dict[str, float], left: float) -> None:
-        began = self.clock()
-        progress = Progress(
-            step=self.step,
-            steps=self.steps,
-            level=self.level,
-            losses=values,
-            seconds=began - self.started,
-            seconds_left=left,
-            expected_seconds=self.expected_seconds,
-            _picture=functools.partial(self.problem.to_picture, self.best),
-        )
-        try:
-            self.callback(progress)
-        finally:
-            self.callback_seconds += self.clock() - began
+            progress = Progress(
+                step=self.step,
+                steps=self.steps,
+                level=self.level,
+                losses=values,
+                seconds=self.timer.seconds,
+                seconds_left=left,
+                expected_seconds=self.timer.expected,
+                _picture=functools.partial(self.problem.to_picture, best),
+            )
+            with self.timer.apart("calling"):
+                self.callback(progress)
 
     def result(self, *, stopped: bool = False) -> StyleResult:
         """Return what has been reached, at the size of the last level, with its distances."""
@@ -253,19 +207,19 @@ class Recorder:
         self, image: np.ndarray, distances: dict[str, float], *, stopped: bool
     ) -> StyleResult:
         history = np.concatenate([np.zeros((0, len(TERMS)), np.float32), *self.losses])
-        seconds = self.clock() - self.started
+        timer, words = self.timer, "stopped after" if stopped else "took"
         self.line.show(
-            f"{'stopped after' if stopped else 'took'} {self.step} of {self.steps} steps, "
-            f"{seconds:.1f} s, of which {self.compile_seconds:.1f} s to compile"
+            f"{words} {self.step} of {self.steps} steps, {timer.seconds:.1f} s, of which "
+            f"{timer.compiling:.1f} s to compile"
         )
         return StyleResult(
             image=image,
             distances=distances,
             history=dict(zip(TERMS, history.T, strict=True)),
             levels=self.levels,
-            seconds=seconds,
-            compile_seconds=self.compile_seconds,
-            callback_seconds=self.callback_seconds,
-            expected_seconds=self.expected_seconds,
+            seconds=timer.seconds,
+            compile_seconds=timer.compiling,
+            callback_seconds=timer.calling,
+            expected_seconds=timer.expected,
             stopped=stopped,
         )

@@ -6,8 +6,10 @@ to about a factor of two; afterwards, from what the last run at that size took.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import tensorflow as tf
 
@@ -22,14 +24,86 @@ LEAST_SECONDS = {"CPU": 5e-3, "GPU": 1.5e-3}
 _seen: dict[Hashable, tuple[float, float]] = {}
 
 
-def remember(kind: Hashable, level: Level, prepare: float, step: float) -> None:
-    """Keep what a size took in a run of this kind, without compiling, for the next such run."""
-    _seen[kind, level.height, level.width] = prepare, step
+class Timer:
+    """The seconds of a run: expected, taken and left, with compiling and callbacks apart.
 
+    Args:
+        levels: The sizes of the run.
+        guesses: A step's seconds at each; used where no run of this kind was at this size before.
+        kind: What tells runs apart that take different times at the same size.
+        clock: Tells the time in seconds.
+        started: When the run began, by the clock; None: now.
 
-def remembered(kind: Hashable, level: Level) -> tuple[float, float] | None:
-    """Return what the last run of this kind took at this size: to prepare it, and a step."""
-    return _seen.get((kind, level.height, level.width))
+    Attributes:
+        compiling: Seconds of tracing and compiling so far.
+        calling: Seconds in callbacks so far.
+        guessed: What all steps take by the guesses.
+        expected: What the run takes, without compiling and callbacks, as expected at its start.
+    """
+
+    def __init__(
+        self,
+        levels: Sequence[Level],
+        guesses: Sequence[float],
+        *,
+        kind: Hashable = None,
+        clock: Callable[[], float] = time.perf_counter,
+        started: float | None = None,
+    ):
+        self.levels, self.kind, self.clock = levels, kind, clock
+        self.started = clock() if started is None else started
+        self.compiling = self.calling = 0.0
+        # A size is prepared in about a step's time: features of the content and of the styles.
+        self._costs = [
+            _seen.get(self._key(level), (guess, guess))
+            for level, guess in zip(levels, guesses, strict=True)
+        ]
+        self.guessed = math.fsum(
+            lv.steps * guess for lv, guess in zip(levels, guesses, strict=True)
+        )
+        self._before = self.seconds
+        self.expected = self._before + self._cost(sum(level.steps for level in levels))
+
+    def _key(self, level: Level) -> Hashable:
+        return self.kind, level.height, level.width, level is self.levels[-1]
+
+    def _cost(self, steps: int) -> float:
+        """Return the seconds that the first steps were expected to take, preparations included."""
+        total = 0.0
+        for level, (prepare, step) in zip(self.levels, self._costs, strict=True):
+            if steps > 0:
+                total += prepare + min(steps, level.steps) * step
+            steps -= level.steps
+        return total
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return self.clock() - self.started
+
+    @property
+    def working(self) -> float:
+        """Since the start, without compiling and callbacks."""
+        return self.seconds - self.compiling - self.calling
+
+    def left(self, step: int) -> float:
+        """Return the seconds until the end after this step: as expected, at the pace so far."""
+        done, spent = self._cost(step), self.working - self._before
+        whole = self.expected - self._before
+        return (whole - done) * (spent / done if done else 1.0)
+
+    @contextlib.contextmanager
+    def apart(self, what: str) -> Iterator[None]:
+        """Count the time of the block as "compiling" or "calling"."""
+        began = self.clock()
+        try:
+            yield
+        finally:
+            setattr(self, what, getattr(self, what) + self.clock() - began)
+
+    def remember(self, level: Level, prepare: float, steps: float) -> None:
+        """Keep for later runs of this kind what a size took: to prepare, and all of its steps."""
+        _seen[self._key(level)] = prepare, steps / level.steps
 
 
 def step_seconds(levels: Sequence[Level], plan: VGGPlan, dtype: str) -> list[float]:

@@ -385,6 +385,7 @@ BREAKS = [
     (long_functions, "runs.py", "class A:\n    def long(self):" + "\n        0" * 60, "61 lines"),
     (named_after_functions, "training/hardware.py", "def hardware(): 0", "hardware"),
     (riddles, "style/vgg.py", "print(1, 2, 3, 4, *x)", "print, 5 arguments"),
+    (many_records, "style/vgg.py", "class Ninth(NamedTuple): 0", "Ninth, one of 9"),
 ]
 
 

@@ -101,10 +101,12 @@ class StyleProblem:
 
     def _style_sizes(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
         """Return the size at which each style is used beside a picture of this height and width."""
-        return [
-            style_size(picture.shape[:2], shape, self.style_scale, enlarge=self.enlarge_style)
-            for picture, _, _ in self.styles
-        ]
+        return [self._style_size(picture, shape) for picture, _, _ in self.styles]
+
+    def _style_size(self, picture: np.ndarray, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return the height and width at which a style is used beside a picture of this shape."""
+        scale, enlarge = self.style_scale, self.enlarge_style
+        return style_size(picture.shape[:2], shape, scale, enlarge=enlarge)
 
     def content_at(self, shape: tuple[int, int]) -> np.ndarray:
         """Return the content at this height and width, uint8 (h, w, 3)."""
@@ -124,11 +126,8 @@ class StyleProblem:
 
     def network_style(self, picture: np.ndarray, level: Level) -> tf.Tensor:
         """Return a style's picture as the network's input, float32 (1, h, w, 3) in 0…255."""
-        shape = level.height, level.width
-        picture = images.read(
-            picture,
-            style_size(picture.shape[:2], shape, self.style_scale, enlarge=self.enlarge_style),
-        )
+        shape = self._style_size(picture, (level.height, level.width))
+        picture = images.read(picture, shape)
         if self.colors == "content":
             picture = grey_like(picture, self.content)
         elif self.colors == "matched":

@@ -279,6 +279,18 @@ def test_in_a_notebook_stop_returns_the_painter_and_ends_the_cell(vgg, untraced,
         stopped_at(2, vgg)
 
 
+def test_memory_that_runs_out_names_a_batch_size(vgg, untraced):
+    class Exhaust(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    with pytest.raises(MemoryError, match="batch_size=4, but it ran out. Try batch_size=2"):
+        train_painter(
+            stripes(), blobs(8), steps=2, batch_size=4, callbacks=[Exhaust()], model=vgg, size=48,
+            jit_compile=False, **LAYERS, **SMALL,
+        )  # fmt: skip
+
+
 def test_infinite_losses_are_an_error(vgg, untraced):
     with pytest.raises(FloatingPointError, match="learning_rate"):
         train_painter(

@@ -18,9 +18,10 @@ from cnnlab.style.distances import (
     total_variation,
 )
 from cnnlab.style.optimisation import stylize
-from cnnlab.style.painter import crops, painter_network, train_painter
+from cnnlab.style.painter import painter_network
 from cnnlab.style.painting import paint, painter_styles
 from cnnlab.style.perceptual import PerceptualLoss
+from cnnlab.style.practice import crops, train_painter
 from cnnlab.style.recorder import Progress, StyleResult
 
 __all__ = [

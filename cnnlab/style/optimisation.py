@@ -269,5 +269,5 @@ def _out_of_memory(recorder: Recorder) -> str:
     fits = max((side for side in smaller if side < longer), default=longer // 2)
     return (
         f"Expected memory for {level.height} × {level.width} pixels, but it ran out. Try "
-        f"size={fits}; precision='mixed_bfloat16' and optimizer='adam' need less too"
+        f"size={fits}; precision='mixed_bfloat16' needs less too"
     )

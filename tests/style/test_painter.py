@@ -284,7 +284,7 @@ def test_memory_that_runs_out_names_a_batch_size(vgg, untraced):
         def on_train_batch_begin(self, batch, logs=None):
             raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
-    with pytest.raises(MemoryError, match="batch_size=4, but it ran out. Try batch_size=2"):
+    with pytest.raises(MemoryError, match=r"batch_size=4, but it ran out. Try batch_size=2"):
         train_painter(
             stripes(), blobs(8), steps=2, batch_size=4, callbacks=[Exhaust()], model=vgg, size=48,
             jit_compile=False, **LAYERS, **SMALL,

@@ -68,7 +68,7 @@ def test_memory_that_runs_out_names_a_size(monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr(painting, "_load", lambda weights: (NAMES, run))
-    with pytest.raises(MemoryError, match="for 40 × 60 pixels, but it ran out. Try size=30"):
+    with pytest.raises(MemoryError, match=r"for 40 × 60 pixels, but it ran out. Try size=30"):
         style.paint(photograph(), "ink", size=None)
 
 

@@ -159,7 +159,7 @@ class NeighbourProblem(StyleProblem):
                 for name, own in features.items():
                     rows[name].append(tf.reshape(own, (-1, own.shape[-1])))
         styles = {name: tf.concat(own, 0) for name, own in rows.items()}
-        return unmatched_loss(self.plan), (self.weights, styles, tf.constant(seed))
+        return unmatched_loss(self.plan), (self.weights, styles, tf.constant(seed % 2**31))
 
     def levels(
         self,

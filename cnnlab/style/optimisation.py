@@ -44,6 +44,7 @@ from cnnlab.style.settings import (
     read_init,
     read_network,
     read_picture,
+    read_seed,
     read_styles,
     read_term_weights,
 )
@@ -180,7 +181,7 @@ def stylize(
     """
     given, started = dict(locals()), time.perf_counter()
     notebook.go_on()
-    check_choices(given)
+    _check(given)
     descend, by_neighbours = _descent(given), style_loss == NEIGHBOURS
     every, init = positive_int("callback_every", callback_every), read_init(init)
     content = read_picture("content", content)
@@ -203,6 +204,18 @@ def stylize(
     return _run(descend, problem, Recorder(problem, levels, start, **report), jit_compile)
 
 
+def _check(given: dict) -> None:
+    """Check what needs no picture and no network, and say what has no effect."""
+    check_choices(given)
+    read_seed(given["seed"])
+    if not (given["callback"] is None or callable(given["callback"])):
+        raise ValueError(
+            f"Expected callback as a function of a Progress. Received: {given['callback']!r:.80}"
+        )
+    if given["style_loss"] == NEIGHBOURS:
+        _check_neighbours(given)
+
+
 def _descent(given: dict) -> Callable[..., None]:
     """Return the function that descends, with its settings, from the options of `stylize`."""
     by_neighbours = given["style_loss"] == NEIGHBOURS
@@ -212,7 +225,6 @@ def _descent(given: dict) -> Callable[..., None]:
     averaging = number("averaging", given["averaging"], 0, 0.9999)
     share = number("content_share", given["content_share"], 0, 1)
     if by_neighbours:
-        _check_neighbours(given)
         more = {"content_share": share, "seed": given["seed"]}
         return functools.partial(descend_by_neighbours, learning_rate=rate, **more)
     if given["optimizer"] == "lbfgs":

@@ -16,7 +16,14 @@ from cnnlab import images, training
 from cnnlab.style import notebook
 from cnnlab.style.painter import painter_network
 from cnnlab.style.perceptual import PerceptualLoss
-from cnnlab.style.settings import Picture, check_choices, positive_int, read_picture, read_precision
+from cnnlab.style.settings import (
+    Picture,
+    check_choices,
+    positive_int,
+    read_picture,
+    read_precision,
+    read_seed,
+)
 
 TERMS = ("content", "style", "variation")
 
@@ -133,7 +140,7 @@ def train_painter(
     notebook.go_on()
     check_choices({"precision": precision})
     pictures, steps = _check_pictures(pictures, batch_size), positive_int("steps", steps)
-    report_every = min(positive_int("report_every", report_every), steps)
+    report_every, seed = min(positive_int("report_every", report_every), steps), read_seed(seed)
     precision = read_precision(precision)
     style = read_picture("style", style)
     loss = PerceptualLoss(style, precision=precision, **loss_options)

@@ -21,6 +21,7 @@ Layers = str | Sequence[str] | Mapping[str, float]
 # content's height and width, or None for everywhere.
 Style = tuple[np.ndarray, float, np.ndarray | None]
 PRECISIONS = ("float32", "mixed_bfloat16")
+LARGEST_SEED = 2**32 - 1
 INITS = ("content", "noise", "statistics")
 NEIGHBOURS = "neighbours"
 CHOICES = {
@@ -45,13 +46,27 @@ def check_choices(given: Mapping[str, object]) -> None:
 
 def positive_int(name: str, value: int) -> int:
     """Return the value as a Python int, at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
+    number = _whole(value)
+    if number is None or number < 1:
         raise ValueError(f"Expected {name} to be a positive whole number. Received: {value!r}")
     return number
+
+
+def read_seed(seed: int) -> int:
+    """Return the seed as a Python int that every generator takes."""
+    number = _whole(seed)
+    if number is None or not 0 <= number <= LARGEST_SEED:
+        raise ValueError(
+            f"Expected seed to be a whole number in 0…{LARGEST_SEED}. Received: {seed!r}"
+        )
+    return number
+
+
+def _whole(value: int) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def number(name: str, value: float, low: float = 0.0, high: float = math.inf) -> float:

@@ -104,7 +104,7 @@ class Recorder:
         callback: As for `stylize`.
         every: Steps between two reports.
         kind: As for `Timer`.
-        started: Likewise.
+        **times: Likewise, the clock and when the run began.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Recorder:
         callback: Callable[[Progress], None] | None = None,
         every: int = 10,
         kind: Hashable = None,
-        started: float | None = None,
+        **times,
     ):
         self.problem, self.levels, self.best = problem, tuple(levels), best
         self.callback, self.every, self.line = callback, every, Line()
@@ -124,7 +124,7 @@ class Recorder:
         self.losses: list[tf.Tensor] = []
         self._compared: tuple | None = None
         guesses = step_seconds(levels, problem.plan, problem.dtype)
-        self.timer = Timer(levels, guesses, kind=(kind, problem.kind), started=started)
+        self.timer = Timer(levels, guesses, kind=(kind, problem.kind), **times)
 
     @property
     def until_report(self) -> int:

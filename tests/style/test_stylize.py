@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -14,13 +16,20 @@ from cnnlab.style import (
     stylize,
     total_variation,
 )
+from cnnlab.style import recorder as recorder_module
 from cnnlab.style.colors import grey, grey_like, with_palette_of
-from cnnlab.style.descent import STEPS_PER_CALL, averaged_adam, compiled_steps, descend_by_adam
+from cnnlab.style.descent import (
+    STEPS_PER_CALL,
+    AdamState,
+    averaged_adam,
+    compiled_steps,
+    descend_by_adam,
+    take_steps,
+)
 from cnnlab.style.loss import TERMS, loss_of
 from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Level, pyramid_levels, style_size
 from cnnlab.style.recorder import Recorder
-from cnnlab.style.timing import Timer
 from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
 ROUNDING = 2e-6  # of "wasserstein" at its own target: a difference of traces in single precision
@@ -325,34 +334,42 @@ def test_outside_of_a_notebook_nothing_is_shown(model, content, waves, capsys):
 # Time
 
 
-@pytest.mark.parametrize("guess", [0.01, 10])
-def test_expected_time_is_that_of_the_run_before_without_compiling_and_callbacks(guess):
-    """By a clock that we advance: 30 s to compile, 7 s for callbacks, 2 s + 5 × 0.4 s a size."""
-    now, levels = 0.0, (Level(20, 30, 5), Level(40, 60, 5))
+@pytest.mark.parametrize("kind", ["a fast guess", "a slow guess"])
+def test_expected_time_is_that_of_the_run_before_without_compiling_and_callbacks(
+    model, kind, monkeypatch
+):
+    """By a clock of our own: 30 s to compile, 7 s in the callback, 2 s + 5 × 0.4 s a size."""
+    guess = 1e-3 if kind == "a fast guess" else 9.0
+    monkeypatch.setattr(recorder_module, "step_seconds", lambda *args: [guess, guess])
+    levels, pixels, now = (Level(4, 6, 5), Level(4, 6, 5)), tf.zeros((1, 4, 6, 3)), 0.0
+    problem = types.SimpleNamespace(plan=None, dtype="float32", kind=kind)
 
     def run(compiling):
         nonlocal now
-        timer = Timer(levels, [guess, guess], kind=("a test", guess), clock=lambda: now)
         left = []
-        for number, level in enumerate(levels):
-            now += 2
-            with timer.apart("compiling"):
-                now += compiling
-            for step in range(1, 6):
-                now += 0.4
-                left.append(timer.left(5 * number + step))
-            with timer.apart("calling"):
-                now += 7
-            timer.remember(level, 2, 2)
-        return timer, left
 
-    first, _ = run(30)
-    again, left = run(0.1)
-    assert first.compiling == pytest.approx(60)
-    assert first.calling == pytest.approx(14)
+        def steps(state, count):
+            nonlocal now
+            now += 0.4 * float(count) or compiling
+            return state, tf.ones((STEPS_PER_CALL, len(TERMS)))
+
+        def callback(progress):
+            nonlocal now
+            left.append(progress.seconds_left)
+            now += 7
+
+        recorder = Recorder(problem, levels, pixels, callback=callback, every=5, clock=lambda: now)
+        for _ in recorder.sizes():
+            now += 2
+            take_steps(steps, AdamState.start((pixels,), average=(pixels,)), recorder)
+        return recorder.timer, left
+
+    first, _ = run(compiling=30)
+    again, left = run(compiling=0.1)
+    assert (first.compiling, first.calling, first.working) == pytest.approx((60, 14, 8))
     assert first.seconds == pytest.approx(82)
-    assert first.working == again.expected == pytest.approx(8)
-    np.testing.assert_allclose(left, [5.6, 5.2, 4.8, 4.4, 4, 1.6, 1.2, 0.8, 0.4, 0], atol=1e-9)
+    assert again.expected == pytest.approx(8)
+    assert left == pytest.approx([4, 0], abs=1e-9)
 
 
 def test_a_run_says_what_compiling_callbacks_and_the_rest_took(content, waves):

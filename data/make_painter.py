@@ -35,7 +35,6 @@ from make_pictures import STYLES
 
 from cnnlab import images, models, plots, style, training
 from cnnlab.models import weight_files
-from cnnlab.style.perceptual import PerceptualLoss, perceptual_loss
 
 HERE = Path(__file__).resolve().parent
 NAMES = list(STYLES)
@@ -57,7 +56,7 @@ class Lesson:
     def __init__(
         self,
         painter: keras.Model,
-        loss: PerceptualLoss,
+        loss: style.PerceptualLoss,
         optimizer: keras.optimizers.Optimizer,
         *,
         content: float,
@@ -242,7 +241,7 @@ def make_lesson(args: argparse.Namespace, form: dict, precision: str) -> Lesson:
         judge = distillation.put(weights, models.backbone("vgg19", None))
     else:
         judge = models.vgg16("shipped")
-    loss = perceptual_loss(
+    loss = style.PerceptualLoss(
         [HERE / "pictures" / f"{name}.jpg" for name in NAMES],
         size=args.style_size,
         style_weight=args.style_weight,

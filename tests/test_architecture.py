@@ -38,6 +38,7 @@ ARROWS = {
 WITHOUT_KERAS = ("data", "images", "sources", "plots")  # until a function that needs it is called
 KERAS = ("keras", "tensorflow")
 MODULE_LINES, FUNCTION_LINES = 320, 60
+CLEAR_ROOMS = ("style",)  # few types, and calls that say what they hand over
 
 
 class Source(NamedTuple):
@@ -280,6 +281,29 @@ def named_after_functions(root: Path) -> list[str]:
     return wrong
 
 
+def riddles(root: Path) -> list[str]:
+    """No call in a room of CLEAR_ROOMS has more than four arguments without a name."""
+    wrong = []
+    for source in library(root):
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and source.room in CLEAR_ROOMS and len(node.args) > 4:
+                name = ast.unparse(node.func)
+                wrong.append(f"{source.name}:{node.lineno}: {name}, {len(node.args)} arguments")
+    return wrong
+
+
+def many_records(root: Path) -> list[str]:
+    """A room of CLEAR_ROOMS has at most eight types that only hold values together."""
+    records = {room: [] for room in CLEAR_ROOMS}
+    for source in library(root):
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.ClassDef) and source.room in CLEAR_ROOMS:
+                made = [ast.unparse(part) for part in (*node.decorator_list, *node.bases)]
+                if any(re.match(r"(\w+\.)?(dataclass|NamedTuple|TypedDict)\b", m) for m in made):
+                    records[source.room].append(f"{source.name}:{node.lineno}: {node.name}")
+    return [f"{found}, one of {len(r)}" for r in records.values() if len(r) > 8 for found in r]
+
+
 RULES = (
     wrong_arrows,
     side_doors,
@@ -289,6 +313,8 @@ RULES = (
     long_modules,
     long_functions,
     named_after_functions,
+    riddles,
+    many_records,
 )
 
 
@@ -359,6 +385,8 @@ BREAKS = [
     (long_modules, "runs.py", "\n" * MODULE_LINES, "lines"),
     (long_functions, "runs.py", "class A:\n    def long(self):" + "\n        0" * 60, "61 lines"),
     (named_after_functions, "training/hardware.py", "def hardware(): 0", "hardware"),
+    (riddles, "style/vgg.py", "print(1, 2, 3, 4, *x)", "print, 5 arguments"),
+    (many_records, "style/vgg.py", "class Ninth(NamedTuple): 0", "Ninth, one of 9"),
 ]
 
 

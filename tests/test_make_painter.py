@@ -8,10 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from small_vgg import blobs, small_vgg
 
 from cnnlab import style
-from cnnlab.style.perceptual import perceptual_loss
 
 DATA = Path(__file__).parent.parent / "data"
 sys.path.insert(0, str(DATA))
@@ -20,29 +19,16 @@ import make_painter as script  # noqa: E402
 FORM = {"styles": len(script.NAMES), "widths": [4, 6, 8], "blocks": 1}
 
 
-def photographs(n, side, seed=0):
-    coarse = np.random.default_rng(seed).uniform(0, 255, (n, 5, 5, 3))
-    return tf.cast(tf.image.resize(coarse, (side, side)), tf.uint8).numpy()
-
-
 @pytest.fixture(scope="module")
 def judge():
-    keras.utils.set_random_seed(3)
-    inputs = keras.Input((None, None, 3), name="pixels")
-    x = layers.Rescaling(1 / 64, offset=-2)(inputs)
-    conv = {"padding": "same", "activation": "relu", "kernel_initializer": "he_normal"}
-    x = layers.Conv2D(8, 3, name="shallow", **conv)(x)
-    x = layers.MaxPooling2D()(x)
-    x = layers.Conv2D(12, 3, name="deep", **conv)(x)
-    return keras.Model(inputs, x)
+    return small_vgg(3, {"block1": (8,), "block2": (12,)})
 
 
 @pytest.fixture
 def lesson(judge):
-    looks = list(photographs(len(script.NAMES), 48, seed=5))
-    loss = perceptual_loss(
-        looks, size=48, model=judge, content_layers="deep", style_layers=["shallow", "deep"]
-    )
+    looks = list(blobs(len(script.NAMES), 48, seed=5))
+    layers = {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
+    loss = style.PerceptualLoss(looks, size=48, model=judge, **layers)
     keras.utils.set_random_seed(0)
     painter = style.painter_network((16, 16, 3), **FORM)
     return script.Lesson(painter, loss, keras.optimizers.Adam(5e-3), content=0.3, pace=0.05)
@@ -50,7 +36,7 @@ def lesson(judge):
 
 def test_a_style_that_leaves_the_content_alone_gets_more_weight_and_one_that_loses_it_less(lesson):
     step, count = lesson.step(jit=False), len(script.NAMES)
-    pictures, styles = tf.constant(photographs(count, 16), tf.float32), tf.range(count)
+    pictures, styles = tf.constant(blobs(count, 16), tf.float32), tf.range(count)
     before = lesson.style_weights.numpy()
     content = step(pictures, styles).numpy()[:, 0]
     assert (content < 0.3).all()  # untrained it shows the picture
@@ -63,14 +49,14 @@ def test_a_style_that_leaves_the_content_alone_gets_more_weight_and_one_that_los
 
 def test_only_the_style_that_was_painted_moves_its_weight(lesson):
     step = lesson.step(jit=False)
-    step(tf.constant(photographs(2, 16), tf.float32), tf.constant([3, 3]))
+    step(tf.constant(blobs(2, 16), tf.float32), tf.constant([3, 3]))
     moved = lesson.balance.numpy() != 0
     np.testing.assert_array_equal(np.flatnonzero(moved), [3])
 
 
 def test_a_few_steps_bring_every_style_nearer_and_a_checkpoint_holds_them(lesson, tmp_path):
     step, count = lesson.step(jit=False), len(script.NAMES)
-    pictures, styles = tf.constant(photographs(count, 16), tf.float32), tf.range(count)
+    pictures, styles = tf.constant(blobs(count, 16), tf.float32), tf.range(count)
     terms = [step(pictures, styles).numpy() for _ in range(40)]
     assert (terms[-1][:, 1] < 0.9 * terms[0][:, 1]).all()
     script.save(tmp_path / "c.npz", lesson, step=40, spent=7.5)
@@ -83,7 +69,7 @@ def test_a_few_steps_bring_every_style_nearer_and_a_checkpoint_holds_them(lesson
 
 def test_xla_takes_pictures_as_an_argument_else_it_would_compile_anew_for_each_batch(lesson):
     count = len(script.NAMES)
-    pictures, styles = tf.constant(photographs(count, 16), tf.float32), tf.range(count)
+    pictures, styles = tf.constant(blobs(count, 16), tf.float32), tf.range(count)
     ir = lesson.step(jit=True).experimental_get_compiler_ir(pictures, styles)
     arguments = ir(stage="hlo").split("entry_computation_layout={(")[1].split(")->")[0]
     assert f"f32[{count},16,16,3]" in arguments
@@ -92,7 +78,7 @@ def test_xla_takes_pictures_as_an_argument_else_it_would_compile_anew_for_each_b
 
 @pytest.mark.slow
 def test_the_script_stops_goes_on_and_writes_a_painter(tmp_path, monkeypatch, capsys):
-    np.save(tmp_path / "table.npy", photographs(40, 48))
+    np.save(tmp_path / "table.npy", blobs(40, 48))
     command = (
         f"script --photographs {tmp_path}/table.npy --out {tmp_path}/p.npz --side 32 --each 1 "
         f"--widths 4 6 8 --blocks 1 --log-every 1 --held-out 8 --style-size 48 "
@@ -115,6 +101,6 @@ def test_the_script_stops_goes_on_and_writes_a_painter(tmp_path, monkeypatch, ca
         np.testing.assert_allclose(measured["packed"][name], measured["after"][name], rtol=0.1)
     assert (tmp_path / "proof.png").stat().st_size > 10_000
     assert style.painter_styles(tmp_path / "p.npz") == tuple(script.NAMES)
-    picture = photographs(1, 48)[0]
+    picture = blobs(1, 48)[0]
     painted = style.paint(picture, "glass", size=None, weights=tmp_path / "p.npz")
     assert painted.shape == picture.shape

@@ -8,7 +8,7 @@ section 8.
 """
 
 from cnnlab import _keras  # noqa: F401
-from cnnlab.style.losses import (
+from cnnlab.style.distances import (
     STYLE_LOSSES,
     content_distance,
     gram_matrix,
@@ -18,12 +18,15 @@ from cnnlab.style.losses import (
     total_variation,
 )
 from cnnlab.style.optimisation import stylize
-from cnnlab.style.painter import crops, painter_network, train_painter
+from cnnlab.style.painter import painter_network
 from cnnlab.style.painting import paint, painter_styles
+from cnnlab.style.perceptual import PerceptualLoss
+from cnnlab.style.practice import crops, train_painter
 from cnnlab.style.recorder import Progress, StyleResult
 
 __all__ = [
     "STYLE_LOSSES",
+    "PerceptualLoss",
     "Progress",
     "StyleResult",
     "content_distance",

@@ -81,30 +81,42 @@ def with_palette_of(pixels: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.clip(recolored, 0, 255).astype(np.float32).reshape(pixels.shape)
 
 
-def with_hues_mapped(pixels: np.ndarray, content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """Give a stylised picture the content's hues, mapped to those of the style.
+def mapped_hues(content: np.ndarray, style: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the content's hues the mean and the covariance of the style's, for `with_hues`.
 
-    The content's two colour axes of OkLab get the mean and the covariance of the style's; of that
-    the picture takes what is coarse, and keeps its own lightness and the fine part of its colours.
     So what had one colour in the content has one colour again.
 
     Source: Kolkin et al. 2022, Neural Neighbor Style Transfer, https://arxiv.org/abs/2203.13215.
 
     Args:
-        pixels: (h, w, 3) in 0…255.
-        content: The same shape.
+        content: (h, w, 3) in 0…255.
         style: (n, 3) in 0…255, the style's colours.
+
+    Returns:
+        OkLab's two colour axes for the content, (h, w, 2); and the style's range of lightness.
+    """
+    shown, seen = to_oklab(content)[..., 1:], to_oklab(style)
+    colors = seen[..., 1:].reshape(-1, 2)
+    # A deviation of 0.01 can hardly be seen; that of a colourful picture is 0.1.
+    mapped = _transported(shown.reshape(-1, 2), colors, ridge=1e-4)
+    hues = np.clip(mapped, colors.min(0), colors.max(0)).reshape(shown.shape)
+    return hues, np.array([seen[..., 0].min(), seen[..., 0].max()])
+
+
+def with_hues(pixels: np.ndarray, hues: np.ndarray, lightness: np.ndarray) -> np.ndarray:
+    """Give a stylised picture the coarse part of hues; it keeps the fine part of its colours.
+
+    Args:
+        pixels: (h, w, 3) in 0…255.
+        hues: From `mapped_hues`, (h, w, 2).
+        lightness: The range to keep its own lightness in.
 
     Returns:
         float32 (h, w, 3) in 0…255.
     """
-    own, shown, seen = (to_oklab(x) for x in (pixels, content, style))
-    colors = seen[..., 1:].reshape(-1, 2)
-    # A deviation of 0.01 can hardly be seen; that of a colourful picture is 0.1.
-    mapped = _transported(shown[..., 1:].reshape(-1, 2), colors, ridge=1e-4)
-    mapped = np.clip(mapped, colors.min(0), colors.max(0)).reshape(shown[..., 1:].shape)
-    own[..., 1:] += _coarse(mapped - own[..., 1:])
-    own[..., 0] = np.clip(own[..., 0], seen[..., 0].min(), seen[..., 0].max())
+    own = to_oklab(pixels)
+    own[..., 1:] += _coarse(hues - own[..., 1:])
+    own[..., 0] = np.clip(own[..., 0], *lightness)
     return from_oklab(own)
 
 

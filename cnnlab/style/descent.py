@@ -1,191 +1,178 @@
-"""The descent of a style transfer: Adam or L-BFGS on pixels, from coarse to fine.
+"""The loop of a style transfer: Adam on pixels, from coarse to fine.
 
 Nothing that a caller may want to change is part of a compiled function. Pictures, targets, weights
-and settings all come in as tensors; what is compiled depends on shapes and on `Objective` alone, so
+and settings all come in as tensors; what is compiled depends on shapes and on the loss alone, so
 another run with other numbers uses the same function, and uses the numbers.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.style.objective import TERMS, Objective, Targets, terms_and_gradient
+from cnnlab import training
+from cnnlab.style.laplacian import synthesize
+from cnnlab.style.loss import TERMS, Loss
 from cnnlab.style.problem import StyleProblem
-from cnnlab.style.pyramid import Level
 from cnnlab.style.recorder import Recorder
 
-# The most steps that one call of `compiled_adam` takes: a GPU then hardly ever waits for Python.
+# The most steps that one call of a compiled function takes: a GPU then hardly waits for Python.
 STEPS_PER_CALL = 20
-
-
-class AdamSettings(NamedTuple):
-    """Adam's settings as scalar tensors: see `adam`."""
-
-    learning_rate: tf.Tensor
-    beta_1: tf.Tensor
-    beta_2: tf.Tensor
-    epsilon: tf.Tensor
-    averaging: tf.Tensor
-
-    @classmethod
-    def of(
-        cls,
-        *,
-        learning_rate: float,
-        averaging: float,
-        beta_1: float = 0.9,
-        beta_2: float = 0.99,
-        epsilon: float = 1e-6,
-    ) -> AdamSettings:
-        """Make them from numbers; the defaults are K. Crowson's."""
-        values = learning_rate, beta_1, beta_2, epsilon, averaging
-        return cls(*(tf.constant(value, tf.float32) for value in values))
+BETAS, EPSILON = (np.float32(0.9), np.float32(0.99)), 1e-6  # K. Crowson's
+Tensors = tuple[tf.Tensor, ...]
 
 
 class AdamState(NamedTuple):
-    """The state of Adam: all (1, h, w, 3) float32 but the counts, which are float32 scalars.
+    """The state of Adam on a picture, or on the bands of its Laplacian pyramid.
 
     Attributes:
-        pixels: The iterate, in 0…255.
-        average: The average of the iterates at this size, recent ones counting more.
-        velocity: The running mean of the gradient.
+        bands: What is optimised: the pixels, (1, h, w, 3) in 0…255, alone, or a pyramid's bands.
+        velocity: The running mean of each band's gradient.
         square: The running mean of its square.
-        count: Steps taken.
+        count: Steps taken, a float32 scalar.
+        average: Of the pixels at this size, recent ones counting more; empty where none is kept.
         count_here: Steps taken at this size.
     """
 
-    pixels: tf.Tensor
-    average: tf.Tensor
-    velocity: tf.Tensor
-    square: tf.Tensor
+    bands: Tensors
+    velocity: Tensors
+    square: Tensors
     count: tf.Tensor
+    average: Tensors
     count_here: tf.Tensor
 
     @classmethod
-    def start(cls, pixels: tf.Tensor) -> AdamState:
+    def start(cls, bands: Tensors, average: Tensors = ()) -> AdamState:
         """Return the state before the first step."""
-        zeros, zero = tf.zeros_like(pixels), tf.constant(0.0)
-        return cls(pixels, pixels, zeros, zeros, zero, zero)
+        zeros, zero = tuple(map(tf.zeros_like, bands)), tf.constant(0.0)
+        return cls(bands, zeros, zeros, zero, average, zero)
 
-    def resized(self, height: int, width: int) -> AdamState:
+    def resized(self, size: tuple[int, int]) -> AdamState:
         """Return the state to continue with at another size: the average, and Adam's moments."""
-        size = height, width
-        pixels = tf.image.resize(self.average, size, "bicubic")
-        pixels = tf.clip_by_value(pixels, 0, 255)
-        velocity, square = (tf.image.resize(x, size) for x in (self.velocity, self.square))
-        return AdamState(pixels, pixels, velocity, square, self.count, tf.constant(0.0))
+        pixels = (enlarged(*self.average, size),)
+        velocity, square = ((tf.image.resize(x, size),) for (x,) in (self.velocity, self.square))
+        return AdamState(pixels, velocity, square, self.count, pixels, tf.constant(0.0))
 
 
-def adam(state: AdamState, gradient: tf.Tensor, settings: AdamSettings) -> AdamState:
-    """Take one step of Adam, kept in 0…255, and average the iterates.
+def enlarged(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Resize pixels (1, h, w, 3) to the next size, in 0…255."""
+    return tf.clip_by_value(tf.image.resize(pixels, size, "bicubic"), 0, 255)
+
+
+def adam_moves(
+    state: AdamState,
+    gradient: Sequence[tf.Tensor],
+    learning_rate: tf.Tensor,
+    *,
+    betas: tuple[float, float],
+    epsilon: float,
+) -> tuple[Tensors, Tensors, Tensors]:
+    """Return how far Adam moves each band down its gradient; and the new velocity and square.
+
+    Source: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980.
+    """
+    (beta_1, beta_2), count = betas, state.count + 1
+    moves, velocities, squares = [], [], []
+    for velocity, square, slope in zip(state.velocity, state.square, gradient, strict=True):
+        velocities.append(beta_1 * velocity + (1 - beta_1) * slope)
+        squares.append(beta_2 * square + (1 - beta_2) * tf.square(slope))
+        size = tf.sqrt(squares[-1] / (1 - beta_2**count)) + epsilon
+        moves.append(learning_rate * velocities[-1] / (1 - beta_1**count) / size)
+    return tuple(moves), tuple(velocities), tuple(squares)
+
+
+def averaged_adam(
+    state: AdamState, gradient: Sequence[tf.Tensor], settings: dict[str, tf.Tensor]
+) -> AdamState:
+    """Take one step of Adam on pixels, kept in 0…255, and average the iterates.
 
     Iterates keep moving around the minimum by the learning rate; their average lies inside.
 
-    Sources: Kingma and Ba 2015, https://arxiv.org/abs/1412.6980; the average from Polyak and
-    Juditsky 1992, exponential here, and free of bias from its start in the same way as Adam's own.
+    Source: Polyak and Juditsky 1992; exponential here, and free of bias from its start in the same
+    way as Adam's own averages.
     """
-    count, here = state.count + 1, state.count_here + 1
-    velocity = settings.beta_1 * state.velocity + (1 - settings.beta_1) * gradient
-    square = settings.beta_2 * state.square + (1 - settings.beta_2) * tf.square(gradient)
-    size = tf.sqrt(square / (1 - settings.beta_2**count)) + settings.epsilon
-    move = settings.learning_rate * velocity / (1 - settings.beta_1**count) / size
-    pixels = tf.clip_by_value(state.pixels - move, 0, 255)
-    share = (1 - settings.averaging) / (1 - settings.averaging**here)
-    average = state.average + share * (pixels - state.average)
-    return AdamState(pixels, average, velocity, square, count, here)
+    (pixels,), (average,), here = state.bands, state.average, state.count_here + 1
+    averaging = settings["averaging"]
+    # A loss is a mean over pixels: times their number, its gradient doesn't depend on the size.
+    area = tf.cast(tf.size(pixels) // 3, tf.float32)
+    (move,), velocity, square = adam_moves(
+        state, [area * x for x in gradient], settings["learning_rate"], betas=BETAS, epsilon=EPSILON
+    )
+    pixels = tf.clip_by_value(pixels - move, 0, 255)
+    share = (1 - averaging) / (1 - averaging**here)
+    average += share * (pixels - average)
+    return AdamState((pixels,), velocity, square, state.count + 1, (average,), here)
 
 
 @functools.lru_cache(maxsize=64)
-def compiled_adam(objective: Objective, jit_compile: bool = False) -> Callable:
+def compiled_steps(loss: Loss, update: Callable, jit_compile: bool = False) -> Callable:
     """Compile (state, targets, settings, count) -> (state, losses): `count` steps in one call.
 
-    The count is a float32 scalar of at most STEPS_PER_CALL (integers would live on the CPU). The
-    losses are (STEPS_PER_CALL, 4): before each step, and 0 where none was taken.
+    The count is a float32 scalar of at most STEPS_PER_CALL (integers would live on the CPU); 0 only
+    compiles. The losses are (STEPS_PER_CALL, 4): before each step, and 0 where none was taken.
+
+    Args:
+        loss: As `loss.loss_of` returns it.
+        update: From a state, its gradient and the settings to the next state.
+        jit_compile: Whether to compile with XLA.
     """
 
     @tf.function(jit_compile=jit_compile)
     def steps(
-        state: AdamState, targets: Targets, settings: AdamSettings, count: tf.Tensor
+        state: AdamState, targets: NamedTuple, settings: dict[str, tf.Tensor], count: tf.Tensor
     ) -> tuple[AdamState, tf.Tensor]:
         history = tf.zeros((STEPS_PER_CALL, len(TERMS)))
         for i in tf.range(tf.cast(count, tf.int32)):
-            terms, gradient = terms_and_gradient(state.pixels, targets, objective)
-            state = adam(state, gradient, settings)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(state.bands)
+                terms = loss(synthesize(state.bands), targets, state.count)
+                total = terms[0]
+            state = update(state, tape.gradient(total, state.bands), settings)
             history = tf.tensor_scatter_nd_update(history, [[i]], [terms])
         return state, history
 
     return steps
 
 
-@functools.lru_cache(maxsize=64)
-def compiled_gradient(objective: Objective, jit_compile: bool = False) -> Callable:
-    """Compile (pixels, targets) -> (losses, gradient)."""
-
-    @tf.function(jit_compile=jit_compile)
-    def evaluate(pixels: tf.Tensor, targets: Targets) -> tuple[tf.Tensor, tf.Tensor]:
-        return terms_and_gradient(pixels, targets, objective)
-
-    return evaluate
-
-
-class _StepsTaken(Exception):
-    """End SciPy's loop from inside."""
-
-
-def lbfgs(
-    pixels: tf.Tensor,
-    evaluate: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-    steps: int,
-    record: Callable[[tf.Tensor, np.ndarray], None],
-) -> None:
-    """Run SciPy's L-BFGS-B, bounded to 0…255, for `steps` evaluations of the gradient.
+def take_steps(
+    steps: Callable[[AdamState, tf.Tensor], tuple[AdamState, tf.Tensor]],
+    state: AdamState,
+    recorder: Recorder,
+    steps_per_call: int | None = None,
+) -> AdamState:
+    """Take all steps of the present size, and record them.
 
     Args:
-        pixels: Where to start, (1, h, w, 3) in 0…255.
-        evaluate: From pixels to (terms, gradient), as in `terms_and_gradient`.
-        steps: Evaluations; those inside line searches count too, since they cost as much.
-        record: Is called with each point evaluated, (1, h, w, 3), and its losses, (1, 4).
+        steps: A compiled function, of state and count alone.
+        state: To start from.
+        recorder: Knows how many steps there are.
+        steps_per_call: Most steps of one call, at most `STEPS_PER_CALL`. None takes that on a GPU
+            and 1 on a CPU: Python hears of Stop between calls, and a step is long there.
     """
-    from scipy.optimize import Bounds, minimize  # only needed here, and slow to import
-
-    area, taken = pixels.shape[1] * pixels.shape[2], 0
-
-    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal taken
-        if taken == steps:
-            raise _StepsTaken
-        taken += 1
-        point = tf.constant(flat.reshape(pixels.shape), tf.float32)
-        terms, gradient = (x.numpy() for x in evaluate(point))
-        record(point, terms[None])
-        return float(terms[0]) * area, gradient.ravel().astype(np.float64)
-
-    start = pixels.numpy().ravel().astype(np.float64)
-    options = {"maxiter": steps, "maxfun": 2 * steps, "ftol": 0, "gtol": 0, "maxcor": 10}
-    try:
-        minimize(
-            value_and_gradient,
-            start,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=Bounds(0, 255),
-            options=options,
-        )
-    except _StepsTaken:
-        pass
+    if steps_per_call is None:
+        steps_per_call = STEPS_PER_CALL if training.device().is_gpu else 1
+    with recorder.compiling():
+        steps(state, count=tf.constant(0.0))
+    left = recorder.level.steps
+    while left:
+        count = min(steps_per_call, left, recorder.until_report)
+        state, losses = steps(state, count=tf.constant(float(count)))
+        found = state.average or (tf.clip_by_value(synthesize(state.bands), 0, 255),)
+        recorder.record(*found, losses[:count])
+        left -= count
+    return state
 
 
 def descend_by_adam(
     problem: StyleProblem,
     recorder: Recorder,
-    settings: AdamSettings,
     *,
+    learning_rate: float,
+    averaging: float,
     jit_compile: bool = False,
     steps_per_call: int | None = None,
 ) -> None:
@@ -194,42 +181,21 @@ def descend_by_adam(
     Args:
         problem: What to minimise.
         recorder: Holds the sizes and, in `best`, the pixels to start from.
-        settings: Adam's.
+        learning_rate: About how far a pixel may move in a step, in 0…255.
+        averaging: Share of the past in the average of the iterates, 0…1.
         jit_compile: Whether to compile with XLA.
-        steps_per_call: Most steps of one compiled call, at most `STEPS_PER_CALL`. None takes that
-            on a GPU and 1 on a CPU: Python hears of Stop between calls, and a step is long there.
+        steps_per_call: As for `take_steps`.
     """
-    if steps_per_call is None:
-        steps_per_call = STEPS_PER_CALL if tf.config.list_physical_devices("GPU") else 1
-    take_steps = compiled_adam(problem.objective, jit_compile)
-    state = AdamState.start(recorder.best)
-    for level in recorder.levels:
+    settings = {
+        "learning_rate": tf.constant(learning_rate, tf.float32),
+        "averaging": tf.constant(averaging, tf.float32),
+    }
+    steps = compiled_steps(problem.loss, averaged_adam, jit_compile)
+    state = AdamState.start((recorder.best,), average=(recorder.best,))
+    for level in recorder.sizes():
         if level is not recorder.levels[0]:
-            state = state.resized(level.height, level.width)
+            state = state.resized((level.height, level.width))
         targets = problem.targets(level)
-        left = level.steps
-        while left:
-            count = min(steps_per_call, left, recorder.until_report)
-            state, losses = take_steps(state, targets, settings, tf.constant(float(count)))
-            recorder.record(state.average, losses[:count], level)
-            left -= count
-
-
-def descend_by_lbfgs(
-    problem: StyleProblem, recorder: Recorder, *, jit_compile: bool = False
-) -> None:
-    """Run L-BFGS from coarse to fine, recording the point with the lowest loss at each size."""
-    evaluate = compiled_gradient(problem.objective, jit_compile)
-    for level in recorder.levels:
-        targets = problem.targets(level)
-        start = tf.image.resize(recorder.best, (level.height, level.width), "bicubic")
-        start = tf.clip_by_value(start, 0, 255)
-        lowest = math.inf
-
-        def record(pixels: tf.Tensor, losses: np.ndarray, level: Level = level) -> None:
-            nonlocal lowest
-            better = losses[0, 0] < lowest
-            lowest = min(lowest, losses[0, 0])
-            recorder.record(pixels if better else recorder.best, losses, level)
-
-        lbfgs(start, functools.partial(evaluate, targets=targets), level.steps, record)
+        recorder.compare_with(problem.loss, targets)
+        at_size = functools.partial(steps, targets=targets, settings=settings)
+        state = take_steps(at_size, state, recorder, steps_per_call)

@@ -54,6 +54,7 @@ def paint(
     Raises:
         ValueError: An argument is invalid, or the file isn't a painter's.
         OSError: The content or the painter can't be read.
+        MemoryError: Memory ran out; the message names a size to try.
     """
     styles, run = _load(weights)
     mixture = _mixture(style, styles)
@@ -69,7 +70,14 @@ def paint(
     if strength == 0:
         return picture
     given = picture.astype(np.float32)
-    painted = run(given[None], mixture[None])[0].numpy()
+    try:
+        painted = run(given[None], mixture[None])[0].numpy()
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        height, width = given.shape[:2]
+        raise MemoryError(
+            f"Expected memory for {height} × {width} pixels, but it ran out. "
+            f"Try size={max(height, width) // 2}"
+        ) from error
     return images.to_uint8(given + strength * (painted - given))
 
 

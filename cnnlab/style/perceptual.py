@@ -1,4 +1,4 @@
-"""The loss of a network that paints: the distances of `losses`, for each picture of a batch.
+"""The loss of a network that paints: the distances of `distances`, for each picture of a batch.
 
 Source: Johnson, Alahi and Fei-Fei 2016, Perceptual Losses for Real-Time Style Transfer,
 https://arxiv.org/abs/1603.08155.
@@ -7,14 +7,15 @@ https://arxiv.org/abs/1603.08155.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cnnlab import images
-from cnnlab.style.losses import (
-    StyleTarget,
+from cnnlab.style.distances import (
+    STYLE_LOSSES,
+    Statistics,
     batch_statistics,
     content_distance,
     statistics,
@@ -27,94 +28,20 @@ from cnnlab.style.settings import (
     Layers,
     Picture,
     check_choices,
-    layer_shares,
-    network_of,
     positive_int,
+    read_network,
     read_picture,
-    read_precision,
     read_term_weights,
 )
-from cnnlab.style.vgg import VGGPlan, device_weights, extract_features, read_vgg
+from cnnlab.style.vgg import extract_features
 
 # Up to block 4: crops are too small for the statistics of block 5 to mean much.
 STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1")
 CONTENT_LAYERS = ("block3_conv3",)
 
 
-@dataclass(frozen=True)
 class PerceptualLoss:
     """The loss of a painter, made of the same distances as `stylize`'s.
-
-    Attributes:
-        plan: The network compared in, to the deepest layer compared.
-        weights: Its weights on the device; nothing here changes them.
-        content_layers: Name -> share in the content loss.
-        style_layers: Name -> share in the style loss.
-        style_loss: One of `losses.STYLE_LOSSES`.
-        targets: Style layer -> what is wanted there, with a first axis of styles.
-        term_weights: Of content, style and total variation.
-    """
-
-    plan: VGGPlan
-    weights: dict[str, tuple[tf.Tensor, ...]]
-    content_layers: dict[str, float]
-    style_layers: dict[str, float]
-    style_loss: str
-    targets: dict[str, StyleTarget]
-    term_weights: tuple[float, float, float]
-
-    def terms(
-        self, painted: tf.Tensor, pictures: tf.Tensor, style: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Compute each picture's content, style and variation, unweighted: float32 (n, 3).
-
-        Args:
-            painted: float32 (n, h, w, 3) in 0…255.
-            pictures: The content wanted, of the same shape.
-            style: int32 (n,), the number of the style wanted; None: the first for all.
-        """
-        layers = self.content_layers | self.style_layers
-        found = extract_features(painted, self.weights, self.plan, layers)
-        shallow, pictures = self.plan.until(self.content_layers), tf.cast(pictures, "float32")
-        wanted = extract_features(pictures, self.weights, shallow, self.content_layers)
-        wanted = {name: tf.stop_gradient(maps) for name, maps in wanted.items()}
-        style = tf.zeros(tf.shape(painted)[:1], "int32") if style is None else style
-        # Plain operations over the batch: XLA takes the gradient of `tf.vectorized_map` for one
-        # that needs the pictures while it compiles, and compiles anew for each batch.
-        each = (1, 2, 3)
-        content = [
-            share * content_distance(found[name], wanted[name], axis=each)
-            for name, share in self.content_layers.items()
-        ]
-        distances = [
-            share * self._style_distance(found[name], name, style)
-            for name, share in self.style_layers.items()
-        ]
-        return tf.stack([sum(content), sum(distances), total_variation(painted, each)], axis=1)
-
-    def _style_distance(self, features: tf.Tensor, name: str, style: tf.Tensor) -> tf.Tensor:
-        """Compare each picture: it has to have the style by itself, (n,)."""
-        target = tf.nest.map_structure(
-            lambda stack: None if stack is None else tf.gather(stack, style), self.targets[name]
-        )
-        found = batch_statistics(features, self.style_loss)
-        return style_distance(found, target, self.style_loss)
-
-
-def perceptual_loss(
-    style: Picture | Sequence[Picture],
-    *,
-    size: int = 256,
-    content_weight: float = 1.0,
-    style_weight: float = 30.0,
-    tv_weight: float = 1.0,
-    content_layers: Layers = CONTENT_LAYERS,
-    style_layers: Layers = STYLE_LAYERS,
-    style_loss: str = "gram",
-    model: keras.Model | str = "vgg16",
-    precision: str | None = "float32",
-) -> PerceptualLoss:
-    """Prepare the loss of a painter.
 
     Args:
         style: The picture whose style to learn: a path, an address, or an array as `images.read`
@@ -131,40 +58,92 @@ def perceptual_loss(
         precision: Of the network compared in, "float32" or "mixed_bfloat16"; None takes what
             suits the device.
 
+    Attributes:
+        term_weights: Of content, style and total variation.
+        targets: Style layer -> the statistics wanted there, with a first axis of styles.
+        smallest_side: The least sides of a picture, in pixels, that the deepest layer needs.
+
     Raises:
         ValueError: An argument is invalid.
         OSError: The style can't be read.
     """
-    check_choices(style_loss=style_loss, precision=precision)
-    dtype = read_precision(precision).removeprefix("mixed_")
-    term_weights = read_term_weights(content=content_weight, style=style_weight, tv=tv_weight)
-    content_layers = layer_shares("content_layers", content_layers)
-    style_layers = layer_shares("style_layers", style_layers)
-    size = positive_int("size", size)
-    plan, weights = read_vgg(network_of(model))
-    plan = plan.until([*content_layers, *style_layers])
-    weights = device_weights(weights, plan, dtype)
-    targets = []
-    for source in style if isinstance(style, list | tuple) else [style]:
-        picture = read_picture("style", source)
-        picture = images.read(picture, fitted(size, picture.shape[:2]))
-        if min(picture.shape[:2]) < plan.smallest_side:
+
+    def __init__(
+        self,
+        style: Picture | Sequence[Picture],
+        *,
+        size: int = 256,
+        content_weight: float = 1.0,
+        style_weight: float = 30.0,
+        tv_weight: float = 1.0,
+        content_layers: Layers = CONTENT_LAYERS,
+        style_layers: Layers = STYLE_LAYERS,
+        style_loss: str = "gram",
+        model: keras.Model | str = "vgg16",
+        precision: str | None = "float32",
+    ):
+        check_choices({"precision": precision})
+        if style_loss not in STYLE_LOSSES:
             raise ValueError(
-                f"Expected a size at which the style has sides of at least {plan.smallest_side}. "
+                f"Expected style_loss to be one of {STYLE_LOSSES}. Received: {style_loss!r}"
+            )
+        self.term_weights = read_term_weights(content_weight, style_weight, tv_weight)
+        self._style_loss, size = style_loss, positive_int("size", size)
+        layers = content_layers, style_layers
+        self._plan, self._weights, layers = read_network(model, layers, precision=precision)
+        self._content_layers, self._style_layers = layers
+        self.smallest_side = self._plan.smallest_side
+        sources = style if isinstance(style, list | tuple) else [style]
+        targets = [self._style_targets(read_picture("style", one), size) for one in sources]
+        self.targets = tf.nest.map_structure(
+            lambda *of_styles: None if of_styles[0] is None else tf.stack(of_styles), *targets
+        )
+
+    def _style_targets(self, picture: np.ndarray, size: int) -> dict[str, Statistics]:
+        """Return the statistics of a style at a size, layer by layer."""
+        picture = images.read(picture, fitted(size, picture.shape[:2]))
+        if min(picture.shape[:2]) < self.smallest_side:
+            raise ValueError(
+                f"Expected a size at which the style has sides of at least {self.smallest_side}. "
                 f"Received: size={size}, which makes it {picture.shape[0]} × {picture.shape[1]}"
             )
-        features = extract_features(
-            tf.constant(picture[None], "float32"), weights, plan, style_layers
+        pixels, kind = tf.constant(picture[None], "float32"), self._style_loss
+        features = extract_features(pixels, self._weights, self._plan, self._style_layers)
+        return {name: style_target(statistics(maps, kind), kind) for name, maps in features.items()}
+
+    def terms(
+        self, painted: tf.Tensor, pictures: tf.Tensor, style: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Compute each picture's content, style and variation, unweighted: float32 (n, 3).
+
+        Args:
+            painted: float32 (n, h, w, 3) in 0…255.
+            pictures: The content wanted, of the same shape.
+            style: int32 (n,), the number of the style wanted; None: the first for all.
+        """
+        layers = self._content_layers | self._style_layers
+        found = extract_features(painted, self._weights, self._plan, layers)
+        shallow, pictures = self._plan.until(self._content_layers), tf.cast(pictures, "float32")
+        wanted = extract_features(pictures, self._weights, shallow, self._content_layers)
+        wanted = {name: tf.stop_gradient(maps) for name, maps in wanted.items()}
+        style = tf.zeros(tf.shape(painted)[:1], "int32") if style is None else style
+        # Plain operations over the batch: XLA takes the gradient of `tf.vectorized_map` for one
+        # that needs the pictures while it compiles, and compiles anew for each batch.
+        each = (1, 2, 3)
+        content = [
+            share * content_distance(found[name], wanted[name], axis=each)
+            for name, share in self._content_layers.items()
+        ]
+        distances = [
+            share * self._style_distance(found[name], name, style)
+            for name, share in self._style_layers.items()
+        ]
+        return tf.stack([sum(content), sum(distances), total_variation(painted, each)], axis=1)
+
+    def _style_distance(self, features: tf.Tensor, name: str, style: tf.Tensor) -> tf.Tensor:
+        """Compare each picture: it has to have the style by itself, (n,)."""
+        target = tf.nest.map_structure(
+            lambda stack: None if stack is None else tf.gather(stack, style), self.targets[name]
         )
-        targets.append(
-            {
-                name: style_target(statistics(maps, style_loss), style_loss)
-                for name, maps in features.items()
-            }
-        )
-    stacked = tf.nest.map_structure(
-        lambda *of_styles: None if of_styles[0] is None else tf.stack(of_styles), *targets
-    )
-    return PerceptualLoss(
-        plan, weights, content_layers, style_layers, style_loss, stacked, term_weights
-    )
+        found = batch_statistics(features, self._style_loss)
+        return style_distance(found, target, self._style_loss)

@@ -1,25 +1,14 @@
-"""The sizes of a style transfer from coarse to fine, and what they cost."""
+"""The sizes of a style transfer, from coarse to fine."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import tensorflow as tf
-
 from cnnlab.style.settings import positive_int
-from cnnlab.style.vgg import VGGPlan
 
 SMALLEST_LEVEL = 128
 MOST_LEVELS = 16
-# Memory of a step as multiples of the features of the picture: they are kept for the backward
-# pass, where gradients of the largest ones join them. (512 px, bfloat16, XLA, H100: 0.43 GB.)
-MEMORY_FACTOR = 3.0
-# Share of a lone convolution's speed that a whole step reaches, and the least that a step takes.
-SPEED_SHARE = {"CPU": 0.8, "GPU": 0.4}
-LEAST_SECONDS = {"CPU": 5e-3, "GPU": 1.5e-3}
 
 
 @dataclass(frozen=True)
@@ -29,22 +18,6 @@ class Level:
     height: int
     width: int
     steps: int
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run is expected to need, good to about a factor of two.
-
-    Attributes:
-        seconds: Of computing, without tracing and compiling.
-        memory: Bytes at the largest size.
-    """
-
-    seconds: float
-    memory: int
-
-    def __str__(self) -> str:
-        return f"about {self.seconds:.0f} s, {self.memory / 1e9:.1f} GB"
 
 
 def target_size(size: int | tuple[int, int], shape: tuple[int, int]) -> tuple[int, int]:
@@ -148,47 +121,3 @@ def style_size(
     """
     longer = max(1, round(max(picture) * scale))
     return fitted(longer if enlarge else min(longer, max(shape)), shape)
-
-
-def estimate(
-    levels: Sequence[Level], plan: VGGPlan, dtype: str, *, lbfgs: bool = False
-) -> Estimate:
-    """Estimate a run from the network's size and a convolution timed on this device."""
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    rate = SPEED_SHARE[kind] * _flops_per_second(dtype, kind)
-    # Forward and back: the gradient of the picture costs as much as its features.
-    seconds = sum(
-        level.steps * max(2 * plan.flops(level.height, level.width) / rate, LEAST_SECONDS[kind])
-        for level in levels
-    )
-    return Estimate(seconds, step_memory(levels[-1], plan, dtype, lbfgs=lbfgs))
-
-
-def step_memory(level: Level, plan: VGGPlan, dtype: str, *, lbfgs: bool = False) -> int:
-    """Estimate the bytes that a step at this size needs."""
-    features = sum(math.prod(shape) for shape in plan.shapes(level.height, level.width).values())
-    pixels = 3 * level.height * level.width
-    memory = MEMORY_FACTOR * features * tf.as_dtype(dtype).size + 10 * 4 * pixels
-    if lbfgs:  # SciPy's workspace: ten pairs of steps and gradients, in double precision
-        memory += 25 * 8 * pixels
-    return round(memory)
-
-
-def _flops_per_second(dtype: str, kind: str) -> float:
-    """Time a convolution of the middle of a VGG, forward and back, for milliseconds."""
-    pictures = 32 if kind == "GPU" else 1  # a GPU is slow at anything small
-    x = tf.ones((pictures, 64, 64, 128), dtype)
-    kernel = tf.ones((3, 3, 128, 128), dtype)
-
-    def seconds(n: int) -> float:
-        start = time.perf_counter()
-        for _ in range(n):
-            forward = tf.nn.conv2d(x, kernel, 1, "SAME")
-            back = tf.nn.conv2d_transpose(x, kernel, x.shape, 1, "SAME")
-        (forward[0, 0, 0, 0] + back[0, 0, 0, 0]).numpy()  # waits for the device
-        return time.perf_counter() - start
-
-    seconds(1)
-    n = 2 if seconds(1) > 4e-3 else 50
-    operations = 2 * pictures * 2 * 9 * 128 * 128 * 64 * 64
-    return n * operations / min(seconds(n) for _ in range(2))

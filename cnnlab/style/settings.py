@@ -5,64 +5,68 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from cnnlab import images, models, training
-from cnnlab.style.losses import LOSS_FORMS, STYLE_LOSSES
+from cnnlab.style.distances import LOSS_FORMS, STYLE_LOSSES
+from cnnlab.style.vgg import PADDINGS, POOLINGS, VGGPlan, device_weights, read_vgg
 
 Picture = str | Path | np.ndarray
 Layers = str | Sequence[str] | Mapping[str, float]
+# A picture, uint8 (h, w, 3); its share among the styles; and where it applies: uint8 of the
+# content's height and width, or None for everywhere.
+Style = tuple[np.ndarray, float, np.ndarray | None]
 PRECISIONS = ("float32", "mixed_bfloat16")
+LARGEST_SEED = 2**32 - 1
 INITS = ("content", "noise", "statistics")
+NEIGHBOURS = "neighbours"
 CHOICES = {
-    "style_loss": STYLE_LOSSES,
+    "style_loss": (*STYLE_LOSSES, NEIGHBOURS),
     "loss_form": LOSS_FORMS,
     "colors": ("style", "content", "matched", "mapped"),
     "optimizer": ("adam", "lbfgs"),
     "precision": (*PRECISIONS, None),
+    "pooling": POOLINGS,
+    "padding": PADDINGS,
 }
 
 
-@dataclass(frozen=True)
-class Style:
-    """One style: its picture, its weight, and where it applies.
-
-    Attributes:
-        picture: uint8 (h, w, 3).
-        weight: Its share among the styles, 0…1.
-        mask: uint8 (h, w) of the content's shape in 0…255, or None for everywhere.
-    """
-
-    picture: np.ndarray
-    weight: float
-    mask: np.ndarray | None = None
-
-
-def check_choices(**choices: str | None) -> None:
-    """Refuse a value that isn't among those of `CHOICES` under its name."""
-    for name, value in choices.items():
-        check_choice(name, value, CHOICES[name])
-
-
-def check_choice(name: str, value: str | None, choices: Sequence[str | None]) -> None:
-    """Refuse a value that isn't among the choices."""
-    if value not in choices:
-        raise ValueError(f"Expected {name} to be one of {choices}. Received: {value!r}")
+def check_choices(given: Mapping[str, object]) -> None:
+    """Refuse options whose value isn't among those of `CHOICES` under their name."""
+    for name in CHOICES.keys() & given.keys():
+        if given[name] not in CHOICES[name]:
+            raise ValueError(
+                f"Expected {name} to be one of {CHOICES[name]}. Received: {given[name]!r}"
+            )
 
 
 def positive_int(name: str, value: int) -> int:
     """Return the value as a Python int, at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
+    number = _whole(value)
+    if number is None or number < 1:
         raise ValueError(f"Expected {name} to be a positive whole number. Received: {value!r}")
     return number
+
+
+def read_seed(seed: int) -> int:
+    """Return the seed as a Python int that every generator takes."""
+    number = _whole(seed)
+    if number is None or not 0 <= number <= LARGEST_SEED:
+        raise ValueError(
+            f"Expected seed to be a whole number in 0…{LARGEST_SEED}. Received: {seed!r}"
+        )
+    return number
+
+
+def _whole(value: int) -> int | None:
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def number(name: str, value: float, low: float = 0.0, high: float = math.inf) -> float:
@@ -90,12 +94,13 @@ def shares(name: str, weights: Mapping[str, float]) -> dict[str, float]:
     return {key: weight / total for key, weight in checked.items() if weight}
 
 
-def read_term_weights(**weights: float) -> tuple[float, ...]:
+def read_term_weights(content: float, style: float, tv: float) -> tuple[float, float, float]:
     """Check the weights of the terms: content or style has to count."""
-    checked = {name: number(f"{name}_weight", weight) for name, weight in weights.items()}
-    if checked["content"] + checked["style"] <= 0:
-        raise ValueError(f"Expected a positive content_weight or style_weight. Received: {weights}")
-    return tuple(checked.values())
+    named = {"content_weight": content, "style_weight": style, "tv_weight": tv}
+    content, style, tv = (number(name, weight) for name, weight in named.items())
+    if content + style <= 0:
+        raise ValueError(f"Expected a positive content_weight or style_weight. Received: {named}")
+    return content, style, tv
 
 
 def layer_shares(name: str, layers: Layers) -> dict[str, float]:
@@ -181,10 +186,34 @@ def read_styles(
     weights = shares("style_weights", dict(enumerate(weights)))
     masks = read_masks(masks, len(pictures), shape)
     return tuple(
-        Style(read_picture("style", pictures[i]), weight, masks[i]) for i, weight in weights.items()
+        (read_picture("style", pictures[i]), weight, masks[i]) for i, weight in weights.items()
     )
 
 
-def network_of(model: keras.Model | str) -> keras.Model:
-    """Return the model given, or the pretrained one of this name."""
-    return model if isinstance(model, keras.Model) else models.backbone(model)
+def read_network(
+    model: keras.Model | str,
+    layers: tuple[Layers, Layers],
+    *,
+    pooling: str = "max",
+    padding: str = "first",
+    precision: str | None = None,
+) -> tuple[VGGPlan, dict[str, tuple[tf.Tensor, ...]], tuple[dict[str, float], dict[str, float]]]:
+    """Read a network no deeper than the layers of content and of style.
+
+    Args:
+        model: A VGG, or the name of a pretrained one.
+        layers: Of content and of style: by name or with weights.
+        pooling: As for `read_vgg`.
+        padding: Likewise.
+        precision: The dtype policy; None takes what suits the device.
+
+    Returns:
+        The plan, the weights on the device, and both layers as name -> share.
+    """
+    content = layer_shares("content_layers", layers[0])
+    style = layer_shares("style_layers", layers[1])
+    model = model if isinstance(model, keras.Model) else models.backbone(model)
+    plan, weights = read_vgg(model, pooling=pooling, padding=padding)
+    plan = plan.until([*content, *style])
+    dtype = read_precision(precision).removeprefix("mixed_")
+    return plan, device_weights(weights, plan, dtype), (content, style)

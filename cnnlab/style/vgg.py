@@ -37,13 +37,6 @@ class VGGPlan:
     pooling: str = "max"
     padding: str = "first"
 
-    def __post_init__(self) -> None:
-        for name, options in (("pooling", POOLINGS), ("padding", PADDINGS)):
-            if getattr(self, name) not in options:
-                raise ValueError(
-                    f"Expected {name} to be one of {options}. Received: {getattr(self, name)!r}"
-                )
-
     def until(self, names: Iterable[str]) -> VGGPlan:
         """Return the part that ends at the deepest of these layers.
 
@@ -105,7 +98,7 @@ def read_vgg(
         Under the name "pixels" it has (offset (3,),), to add to RGB pixels before the first layer.
 
     Raises:
-        ValueError: The model isn't such a graph, or an option is unknown.
+        ValueError: The model isn't such a graph.
     """
     convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     if not convolutions:

@@ -132,7 +132,7 @@ def picture(
         "seconds": round(result.seconds, 2),
         "compile_s": round(compiling, 2),
         "steps": sum(level.steps for level in result.levels),
-        "losses": {name: round(float(v[-1]), 5) for name, v in result.history.items()},
+        "distances": {name: round(value, 5) for name, value in result.distances.items()},
     }
     return result.image, facts
 

@@ -1,36 +1,21 @@
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_vgg import small_vgg
 
 from cnnlab import images
 from cnnlab.style import matching, stylize
-from cnnlab.style.colors import from_oklab, to_oklab, with_hues_mapped
+from cnnlab.style.colors import from_oklab, mapped_hues, to_oklab, with_hues
 from cnnlab.style.laplacian import decompose, resized, synthesize
 
-CHANNELS = {"block1": (3, 2), "block2": (2, 3), "block3": (2, 2, 3), "block4": (3, 2, 2)}
+CHANNELS = {"block1": (12, 8), "block2": (8, 12), "block3": (8, 8, 12), "block4": (12, 8, 8)}
 SMALL = {"size": 32, "style_loss": "neighbours", "precision": "float32"}
 
 
 @pytest.fixture(scope="module")
 def vgg():
     """A VGG of all ten layers, narrow; random features tell places apart well enough."""
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((None, None, 3), name="pixels")
-    x = keras.layers.Rescaling(1 / 64, offset=-2, name="scale")(inputs)
-    for block, widths in CHANNELS.items():
-        for i, n in enumerate(widths, start=1):
-            x = keras.layers.Conv2D(
-                4 * n,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                bias_initializer=keras.initializers.RandomNormal(stddev=0.1),
-                name=f"{block}_conv{i}",
-            )(x)
-        x = keras.layers.MaxPooling2D(name=f"{block}_pool")(x)
-    return keras.Model(inputs, x)
+    return small_vgg(0, CHANNELS)
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +159,12 @@ def test_what_neighbours_have_no_use_for_is_refused(vgg, spots, options, message
         stylize(spots, spots, model=vgg, **SMALL | {"steps": 4} | options)
 
 
+def test_options_that_neighbours_do_not_use_are_named(vgg, spots, caplog):
+    options = {"style_layers": {"block1_conv1": 1.0}, "tv_weight": 9.0, "steps": 2, "pyramid": 1}
+    stylize(spots, spots, model=vgg, **SMALL | options)
+    assert 'style_loss="neighbours" has no use for tv_weight, style_layers' in caplog.text
+
+
 # Colours
 
 
@@ -190,7 +181,7 @@ def test_mapped_hues_are_the_styles_where_the_content_s_differ(spots):
     content[:, :32], content[:, 32:] = (200, 60, 60), (60, 60, 200)
     palette = np.repeat([[60, 160, 60], [200, 180, 40]], 500, 0)
     grey = np.full((64, 64, 3), 128.0)
-    mapped = with_hues_mapped(grey, content, palette)
+    mapped = with_hues(grey, *mapped_hues(content, palette))
     seen = to_oklab(mapped)[:, [4, -4], 1:].mean(0)
     wanted = to_oklab(palette)[[0, -1], 1:]
     distances = np.linalg.norm(seen[:, None] - wanted[None], axis=-1)
@@ -204,5 +195,5 @@ def test_mapped_is_a_choice_for_every_loss(vgg, spots):
     art = np.ascontiguousarray(255 - spots)
     plain, mapped = (stylize(spots, art, colors=c, **options) for c in ("style", "mapped"))
     shown = images.read(spots, mapped.image.shape[:2])
-    expected = with_hues_mapped(plain.image, shown, art.reshape(-1, 3))
+    expected = with_hues(plain.image, *mapped_hues(shown, art.reshape(-1, 3)))
     np.testing.assert_allclose(mapped.image, expected, atol=2)

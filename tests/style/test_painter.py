@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from small_vgg import blobs, small_vgg
 
 from cnnlab.style import (
     STYLE_LOSSES,
+    PerceptualLoss,
     content_distance,
     crops,
     painter_network,
@@ -17,17 +18,11 @@ from cnnlab.style import (
     total_variation,
     train_painter,
 )
-from cnnlab.style.perceptual import perceptual_loss
 from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
-LAYERS = {"content_layers": "deep", "style_layers": {"shallow": 3, "deep": 1}}
+LAYERS = {"content_layers": "block2_conv1"}
+LAYERS["style_layers"] = {"block1_conv1": 3, "block2_conv1": 1}
 SMALL = {"widths": (4, 6, 8), "blocks": 1}
-
-
-def pictures(n, height=32, width=32, seed=0):
-    """Smooth blobs of colour, so that there is something to recognise."""
-    coarse = np.random.default_rng(seed).uniform(0, 255, (n, 5, 5, 3))
-    return tf.cast(tf.image.resize(coarse, (height, width), "bilinear"), tf.uint8).numpy()
 
 
 def stripes(size=48):
@@ -38,16 +33,7 @@ def stripes(size=48):
 
 @pytest.fixture(scope="module")
 def vgg():
-    """A VGG of three layers, with a preprocessing of its own."""
-    keras.utils.set_random_seed(3)
-    inputs = keras.Input((None, None, 3), name="pixels")
-    x = layers.Rescaling(1 / 64, offset=-2)(inputs)
-    conv = {"padding": "same", "activation": "relu", "kernel_initializer": "he_normal"}
-    x = layers.Conv2D(8, 3, name="shallow", **conv)(x)
-    x = layers.MaxPooling2D(name="pool")(x)
-    x = layers.Conv2D(16, 3, name="deep", **conv)(x)
-    x = layers.Conv2D(16, 3, name="deeper", **conv)(x)
-    return keras.Model(inputs, x, name="vgg")
+    return small_vgg(3, {"block1": (8,), "block2": (16, 16)})
 
 
 @pytest.fixture
@@ -61,7 +47,7 @@ def untraced():
 @pytest.fixture(scope="module")
 def untouched(vgg):
     """What training is given, before any, and copies of its numbers."""
-    given = pictures(8)
+    given = blobs(8)
     return given, given.copy(), vgg.get_weights(), [layer.trainable for layer in vgg.layers]
 
 
@@ -88,18 +74,18 @@ def perturbed(model, seed=0):
 
 @pytest.mark.parametrize("shape", [(32, 32), (33, 47), (30, 41), (7, 5), (4, 64)])
 def test_a_painting_is_as_large_as_its_picture(shape):
-    painted = paint(painter_network(**SMALL), pictures(2, *shape))
+    painted = paint(painter_network(**SMALL), blobs(2, *shape))
     assert (painted.shape, painted.dtype) == ((2, *shape, 3), np.float32)
 
 
 def test_untrained_it_shows_the_picture():
-    given = pictures(1, 37, 26)
+    given = blobs(1, 37, 26)
     painted = paint(painter_network(**SMALL), given)
     assert np.abs(painted - given).max() < 3
 
 
 def test_paintings_are_in_range_whatever_the_weights():
-    painted = paint(perturbed(painter_network(**SMALL)), pictures(2))
+    painted = paint(perturbed(painter_network(**SMALL)), blobs(2))
     assert np.ptp(painted) > 100
     assert painted.min() >= 0
     assert painted.max() <= 255
@@ -109,12 +95,12 @@ def test_free_and_fixed_sizes_paint_alike_with_the_same_weights():
     free = perturbed(painter_network(**SMALL))
     fixed = painter_network((16, 24, 3), **SMALL)
     fixed.set_weights(free.get_weights())
-    given = pictures(2, 16, 24)
+    given = blobs(2, 16, 24)
     np.testing.assert_allclose(paint(free, given), paint(fixed, given), atol=0.01)
 
 
 def test_a_picture_is_painted_by_itself_whatever_else_is_in_the_batch():
-    painter, given = perturbed(painter_network(**SMALL)), pictures(3)
+    painter, given = perturbed(painter_network(**SMALL)), blobs(3)
     together = paint(painter, given)
     np.testing.assert_allclose(paint(painter, given[1:2])[0], together[1], atol=0.01)
 
@@ -124,7 +110,7 @@ def test_each_map_of_each_picture_is_normalised():
     painter.get_layer("down1_scale").set_weights([np.ones((1, 6))])
     painter.get_layer("down1_shift").set_weights([np.full((1, 6), 9.0)])
     last = painter.get_layer("down1").output  # 9 and more standard deviations above 0: no ReLU
-    maps = keras.Model(painter.inputs[0], last)(pictures(3)).numpy() - 9
+    maps = keras.Model(painter.inputs[0], last)(blobs(3)).numpy() - 9
     np.testing.assert_allclose(maps.mean(axis=(1, 2)), 0, atol=1e-3)
     np.testing.assert_allclose(maps.std(axis=(1, 2)), 1, atol=1e-2)
 
@@ -135,7 +121,7 @@ def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
     assert (tmp_path / "painter.keras").stat().st_size < 2_000_000
     again = keras.saving.load_model(tmp_path / "painter.keras", safe_mode=True)
     assert {type(layer).__module__.split(".")[0] for layer in again.layers} == {"keras"}
-    given = pictures(1, 21, 30)
+    given = blobs(1, 21, 30)
     np.testing.assert_array_equal(paint(painter, given), paint(again, given))
 
 
@@ -144,25 +130,27 @@ def test_it_reloads_without_the_library_and_fits_in_two_megabytes(tmp_path):
 
 @pytest.mark.parametrize("kind", STYLE_LOSSES)
 def test_the_loss_adds_up_stylizes_own_distances(vgg, kind):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
-    painted, wanted = (pictures(3, seed=seed).astype(np.float32) for seed in (1, 2))
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, style_loss=kind, **LAYERS)
+    painted, wanted = (blobs(3, seed=seed).astype(np.float32) for seed in (1, 2))
     found = loss.terms(tf.constant(painted), tf.constant(wanted)).numpy().mean(0)
 
     plan, weights = read_vgg(vgg)
-    plan = plan.until(["deep"])
+    plan = plan.until(["block2_conv1"])
     weights = device_weights(weights, plan)
 
     def extract(picture):
         pixels = tf.constant(picture[None], tf.float32)
-        return extract_features(pixels, weights, plan, ["shallow", "deep"])
+        return extract_features(pixels, weights, plan, ["block1_conv1", "block2_conv1"])
 
     wanted_style, style = extract(stripes()), 0.0
-    for name, share in (("shallow", 0.75), ("deep", 0.25)):
+    for name, share in (("block1_conv1", 0.75), ("block2_conv1", 0.25)):
         target = style_target(statistics(wanted_style[name], kind), kind)
         for one in painted:
             seen = statistics(extract(one)[name], kind)
             style += share * float(style_distance(seen, target, kind)) / 3
-    features = [np.stack([extract(x)["deep"][0] for x in batch]) for batch in (painted, wanted)]
+    features = [
+        np.stack([extract(x)["block2_conv1"][0] for x in batch]) for batch in (painted, wanted)
+    ]
     pairs = zip(*map(tf.constant, features), strict=True)
     content = np.mean([float(content_distance(*pair)) for pair in pairs])
     variation = float(total_variation(painted))
@@ -170,7 +158,7 @@ def test_the_loss_adds_up_stylizes_own_distances(vgg, kind):
 
 
 def test_what_is_there_already_costs_nothing(vgg):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, **LAYERS)
     style = tf.constant(np.stack([stripes()] * 2), tf.float32)
     content, distance, _ = loss.terms(style, style).numpy().T
     assert (content == 0).all()
@@ -178,8 +166,8 @@ def test_what_is_there_already_costs_nothing(vgg):
 
 
 def test_the_size_is_that_of_the_style_looked_at(vgg):
-    losses = [perceptual_loss(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
-    grams = [loss.targets["shallow"].statistics.second.numpy()[0] for loss in losses]
+    losses = [PerceptualLoss(stripes(96), model=vgg, size=size, **LAYERS) for size in (96, 48)]
+    grams = [loss.targets["block1_conv1"].second.numpy()[0] for loss in losses]
     assert np.abs(grams[0] - grams[1]).max() > 0.1 * np.abs(grams[0]).max()
 
 
@@ -187,14 +175,14 @@ def test_the_size_is_that_of_the_style_looked_at(vgg):
     ("change", "message"),
     [
         ({"style_loss": "gramm"}, "'gram', 'wasserstein', 'moments'.*'gramm'"),
-        ({"style_layers": "depp"}, "'depp'. Layers: shallow, pool, deep"),
+        ({"style_layers": "depp"}, "'depp'. Layers: block1_conv1, block1_pool, block2_conv1"),
         ({"content_weight": 0, "style_weight": 0}, "positive content_weight or style_weight"),
         ({"size": 1}, "size=1, which makes it 1 × 1"),
     ],
 )
 def test_a_loss_says_what_is_wrong(vgg, change, message):
     with pytest.raises(ValueError, match=message):
-        perceptual_loss(stripes(), model=vgg, **{**LAYERS, **change})
+        PerceptualLoss(stripes(), model=vgg, **{**LAYERS, **change})
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -202,7 +190,8 @@ def test_a_loss_says_what_is_wrong(vgg, change, message):
 
 def test_the_loss_falls_and_is_the_weighted_sum(trained):
     _, history = trained
-    assert set(history) == {"loss", "content", "style", "variation"}
+    assert set(history) == {"step", "loss", "content", "style", "variation"}
+    assert history["step"].tolist() == [5, 10, 15, 20, 25, 30, 35, 40]
     assert {len(values) for values in history.values()} == {8}
     assert history["style"][-1] < 0.6 * history["style"][0]
     assert history["loss"][-1] < 0.8 * history["loss"][0]
@@ -212,12 +201,12 @@ def test_the_loss_falls_and_is_the_weighted_sum(trained):
 
 def test_it_learns_one_style():
     with pytest.raises(TypeError, match="list"):
-        train_painter([stripes(), stripes()], pictures(8, 32, 32), steps=1)
+        train_painter([stripes(), stripes()], blobs(8, 32, 32), steps=1)
 
 
 def test_what_it_learnt_holds_for_a_picture_it_never_saw(vgg, trained):
-    loss = perceptual_loss(stripes(), model=vgg, size=48, **LAYERS)
-    given = pictures(1, 44, 36, seed=9)
+    loss = PerceptualLoss(stripes(), model=vgg, size=48, **LAYERS)
+    given = blobs(1, 44, 36, seed=9)
     painted = paint(trained[0], given)
     given = tf.constant(given, tf.float32)
     before, after = (loss.terms(tf.constant(x), given)[0, 1] for x in (given, painted))
@@ -227,7 +216,7 @@ def test_what_it_learnt_holds_for_a_picture_it_never_saw(vgg, trained):
 def test_the_seed_decides(vgg, untraced):
     def run(seed):
         painter, _ = train_painter(
-            stripes(), pictures(8), steps=1, batch_size=4, seed=seed, model=vgg, size=48,
+            stripes(), blobs(8), steps=1, batch_size=4, seed=seed, model=vgg, size=48,
             jit_compile=False, **LAYERS, **SMALL,
         )  # fmt: skip
         return np.concatenate([w.ravel() for w in painter.get_weights()])
@@ -245,24 +234,67 @@ def test_training_leaves_the_extractor_and_the_pictures_alone(vgg, untouched, tr
     np.testing.assert_array_equal(given, copy)
 
 
-def test_stop_keeps_what_has_been_learnt(vgg, untraced):
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
+class StopAt(keras.callbacks.Callback):
+    """Press Stop after so many steps."""
 
-    painter, history = train_painter(
-        stripes(), pictures(8), steps=50, batch_size=4, report_every=1, callbacks=[Stop()],
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def stopped_at(steps, vgg):
+    return train_painter(
+        stripes(), blobs(8), steps=50, batch_size=4, report_every=4, callbacks=[StopAt(steps)],
         model=vgg, size=48, jit_compile=False, **LAYERS, **SMALL,
     )  # fmt: skip
-    assert len(history["loss"]) == 2
+
+
+def test_stop_keeps_what_has_been_learnt_and_the_steps_of_its_curve(vgg, untraced):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        stopped_at(10, vgg)
+    painter, history = stop.value.result
+    assert history["step"].tolist() == [4, 8, 10]
+    assert {len(values) for values in history.values()} == {3}
     assert np.abs(painter.get_layer("leave").kernel).max() > 0
+
+
+def test_stop_before_the_first_report_leaves_a_whole_history(vgg, untraced):
+    with pytest.raises(KeyboardInterrupt) as stop:
+        stopped_at(2, vgg)
+    _, history = stop.value.result
+    assert set(history) == {"step", "loss", "content", "style", "variation"}
+    assert history["step"].tolist() == [2]
+
+
+def test_in_a_notebook_stop_returns_the_painter_and_ends_the_cell(vgg, untraced, notebook):
+    _, history = stopped_at(2, vgg)
+    assert history["step"].tolist() == [2]
+    assert notebook.shown[0] == "step 0 of 48, compiling"
+    with pytest.raises(KeyboardInterrupt, match="stopped"):
+        stopped_at(2, vgg)
+
+
+def test_memory_that_runs_out_names_a_batch_size(vgg, untraced):
+    class Exhaust(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    with pytest.raises(MemoryError, match=r"batch_size=4, but it ran out. Try batch_size=2"):
+        train_painter(
+            stripes(), blobs(8), steps=2, batch_size=4, callbacks=[Exhaust()], model=vgg, size=48,
+            jit_compile=False, **LAYERS, **SMALL,
+        )  # fmt: skip
 
 
 def test_infinite_losses_are_an_error(vgg, untraced):
     with pytest.raises(FloatingPointError, match="learning_rate"):
         train_painter(
-            stripes(), pictures(8), steps=2, batch_size=4, learning_rate=float("inf"), model=vgg,
+            stripes(), blobs(8), steps=2, batch_size=4, learning_rate=float("inf"), model=vgg,
             size=48, jit_compile=False, **LAYERS, **SMALL,
         )  # fmt: skip
 
@@ -270,13 +302,13 @@ def test_infinite_losses_are_an_error(vgg, untraced):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (pictures(8).astype(np.float32), "uint8.*float32"),
-        (pictures(8)[..., :1], "uint8.*1\\)"),
-        (pictures(8, 30, 32), "multiples of 4.*30"),
-        (pictures(3), "at least a batch.*3, 32.*batch_size=8"),
+        (blobs(8).astype(np.float32), "uint8.*float32"),
+        (blobs(8)[..., :1], "uint8.*1\\)"),
+        (blobs(8, 30, 32), "multiples of 4.*30"),
+        (blobs(3), "at least a batch.*3, 32.*batch_size=8"),
     ],
 )
-def test_training_says_what_is_wrong_with_the_pictures(given, message):
+def test_training_says_what_is_wrong_with_the_blobs(given, message):
     with pytest.raises(ValueError, match=message):
         train_painter(stripes(), given)
 
@@ -286,18 +318,14 @@ def test_training_says_what_is_wrong_with_the_pictures(given, message):
     [
         ({"steps": 0}, "steps to be a positive whole number"),
         ({"report_every": 0}, "report_every to be a positive whole number"),
-        ({"style_layers": "deepest"}, "sides of at least 8.*4, 4, 3"),
+        ({"style_layers": "block4_conv1"}, "sides of at least 8.*4, 4, 3"),
     ],
 )
 def test_training_says_what_is_wrong_with_an_argument(change, message):
-    inputs = keras.Input((None, None, 3))
-    x = inputs
-    for name in ("shallow", "deep", "deeper", "deepest"):
-        x = layers.Conv2D(4, 3, padding="same", activation="relu", name=name)(x)
-        x = layers.MaxPooling2D()(x) if name != "deepest" else x
-    options = {**LAYERS, **SMALL, "model": keras.Model(inputs, x), "size": 48, **change}
+    deep = small_vgg(widths={f"block{i}": (4,) for i in range(1, 5)})
+    options = {**LAYERS, **SMALL, "model": deep, "size": 48, **change}
     with pytest.raises(ValueError, match=message):
-        train_painter(stripes(), pictures(8, 4, 4), **options)
+        train_painter(stripes(), blobs(8, 4, 4), **options)
 
 
 # --- Crops ----------------------------------------------------------------------------------------
@@ -319,4 +347,4 @@ def test_crops_are_pieces_of_the_pictures_at_all_scales_both_ways_round():
 
 def test_pictures_too_small_to_cut_are_refused():
     with pytest.raises(ValueError, match=r"size=64.*pictures\[1\] with shape=\(32, 90, 3\)"):
-        crops([pictures(1, 80, 80)[0], pictures(1, 32, 90)[0]], 4, size=64)
+        crops([blobs(1, 80, 80)[0], blobs(1, 32, 90)[0]], 4, size=64)

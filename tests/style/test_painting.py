@@ -10,6 +10,7 @@ from PIL import Image
 
 from cnnlab import images, models, sources, style
 from cnnlab.models import weight_files
+from cnnlab.style import painting
 
 NAMES = ("ink", "chalk", "mud")
 FORM = {"styles": 3, "widths": [4, 6, 8], "blocks": 1}
@@ -60,6 +61,15 @@ def test_a_name_chooses_its_style(painter, file, name, shares):
     assert (painted.dtype, painted.shape) == (np.uint8, picture.shape)
     np.testing.assert_allclose(painted, by_hand(painter, picture, shares), atol=1)
     assert np.abs(painted.astype(int) - by_hand(painter, picture, [0, 1, 0])).max() > 30
+
+
+def test_memory_that_runs_out_names_a_size(monkeypatch):
+    def run(pixels, shares):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr(painting, "_load", lambda weights: (NAMES, run))
+    with pytest.raises(MemoryError, match=r"for 40 × 60 pixels, but it ran out. Try size=30"):
+        style.paint(photograph(), "ink", size=None)
 
 
 def test_weights_mix_styles_and_only_their_proportions_count(painter, file):

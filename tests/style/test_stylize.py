@@ -1,22 +1,38 @@
+import types
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from small_vgg import small_vgg
 
 from cnnlab import images
-from cnnlab.style import stylize
-from cnnlab.style.colors import with_palette_of
-from cnnlab.style.descent import STEPS_PER_CALL, AdamSettings, compiled_adam, descend_by_adam
-from cnnlab.style.objective import TERMS, Objective
+from cnnlab.style import (
+    content_distance,
+    statistics,
+    style_distance,
+    style_target,
+    stylize,
+    total_variation,
+)
+from cnnlab.style import recorder as recorder_module
+from cnnlab.style.colors import grey, grey_like, with_palette_of
+from cnnlab.style.descent import (
+    STEPS_PER_CALL,
+    AdamState,
+    averaged_adam,
+    compiled_steps,
+    descend_by_adam,
+    take_steps,
+)
+from cnnlab.style.loss import TERMS, loss_of
 from cnnlab.style.problem import StyleProblem
-from cnnlab.style.pyramid import Estimate, pyramid_levels, style_size
+from cnnlab.style.pyramid import Level, pyramid_levels, style_size
 from cnnlab.style.recorder import Recorder
-from cnnlab.style.settings import Style
-from cnnlab.style.vgg import device_weights, read_vgg
+from cnnlab.style.vgg import device_weights, extract_features, read_vgg
 
 ROUNDING = 2e-6  # of "wasserstein" at its own target: a difference of traces in single precision
-WIDTHS = {"block1": (4,), "block2": (5, 6), "block3": (7,)}
 SMALL = {
     "size": 32,
     "steps": 6,
@@ -24,26 +40,6 @@ SMALL = {
     "style_layers": ["block1_conv1", "block2_conv2"],
     "precision": "float32",
 }
-
-
-def small_vgg(seed=0, widths=WIDTHS):
-    """A VGG of three blocks, all layers of different widths, with a scaling of its own."""
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((None, None, 3), name="pixels")
-    x = layers.Rescaling(1 / 64, offset=-2, name="scale")(inputs)
-    for block, filters in widths.items():
-        for i, n in enumerate(filters, start=1):
-            x = layers.Conv2D(
-                n,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                bias_initializer=keras.initializers.RandomNormal(stddev=0.1),
-                name=f"{block}_conv{i}",
-            )(x)
-        x = layers.MaxPooling2D(name=f"{block}_pool")(x)
-    return keras.Model(inputs, x, name="small_vgg")
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +155,7 @@ def test_many_steps_in_one_call_are_the_same_steps(model, content, waves, steps_
     plan, weights = read_vgg(model, pooling="average")
     problem = StyleProblem(
         content=content,
-        styles=(Style(waves, 1.0),),
+        styles=((waves, 1.0, None),),
         style_scale=1.0,
         colors="style",
         plan=plan,
@@ -171,15 +167,13 @@ def test_many_steps_in_one_call_are_the_same_steps(model, content, waves, steps_
     )
     levels = problem.levels(32, 50, 2)
     start = problem.initial_pixels("content", levels[0], seed=0)
-    settings = AdamSettings.of(learning_rate=5.0, averaging=0.98)
+    settings = {"learning_rate": 5.0, "averaging": 0.98}
 
     def run(steps_per_call):
         seen = []
-        recorder = Recorder(
-            start, levels, Estimate(0, 0), problem.to_picture, callback=seen.append, every=30
-        )
-        descend_by_adam(problem, recorder, settings, steps_per_call=steps_per_call)
-        return recorder.result(stopped=False), [(p.step, p.losses) for p in seen]
+        recorder = Recorder(problem, levels, start, callback=seen.append, every=30)
+        descend_by_adam(problem, recorder, steps_per_call=steps_per_call, **settings)
+        return recorder.result(), [(p.step, p.losses) for p in seen]
 
     one_by_one, reports = run(1)
     together, same_reports = run(steps_per_call)
@@ -227,9 +221,8 @@ def test_another_model_of_the_same_plan_is_used_at_once(content, waves):
 def traces(model):
     """Traces so far of the compiled step that SMALL uses."""
     plan = read_vgg(model, pooling="max")[0].until(["block3_conv1"])
-    layers = (SMALL["content_layers"],), tuple(SMALL["style_layers"])
-    objective = Objective(plan, *layers, style_loss="wasserstein")
-    return compiled_adam(objective, False).experimental_get_tracing_count()
+    loss = loss_of(plan, "wasserstein", "squared")
+    return compiled_steps(loss, averaged_adam, False).experimental_get_tracing_count()
 
 
 # Weights mean the same
@@ -263,7 +256,11 @@ def test_style_loss_of_a_tiled_picture_is_that_of_the_tile(color_net):
 # Stop, and progress
 
 
-def test_stop_keeps_what_there_is(model, content, waves):
+def press_stop(progress):
+    raise KeyboardInterrupt
+
+
+def test_stop_rises_with_what_there_is(model, content, waves):
     seen = []
 
     def stop(progress):
@@ -271,24 +268,158 @@ def test_stop_keeps_what_there_is(model, content, waves):
         if progress.step == 4:
             raise KeyboardInterrupt
 
-    options = SMALL | {"steps": 30}
-    result = stylize(content, waves, model=model, callback=stop, callback_every=2, **options)
+    options = SMALL | {"steps": 30, "callback": stop, "callback_every": 2}
+    with pytest.raises(KeyboardInterrupt) as pressed:
+        stylize(content, waves, model=model, **options)
+    result = pressed.value.result
     assert result.stopped
     assert result.image.shape == (24, 32, 3)
     assert len(result.history["total"]) == 4
     np.testing.assert_array_equal(result.image, seen[-1].image)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_stop_at_a_coarse_size_gives_the_promised_size(model, content, waves, optimizer):
-    def stop(progress):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("how", ["adam", "lbfgs", "neighbours"])
+def test_a_run_ended_at_a_coarse_size_gives_the_promised_size(content, waves, how):
+    def end(progress):
+        raise StopIteration
 
-    options = SMALL | {"pyramid": 2, "callback": stop, "callback_every": 1}
-    result = stylize(content, waves, model=model, optimizer=optimizer, **options)
+    vgg = small_vgg(widths={f"block{i}": (4, 4, 4)[: 2 + i // 3] for i in range(1, 5)})
+    options = {"neighbours": {"style_loss": how}}.get(how, {"optimizer": how} | SMALL)
+    options |= {"size": 32, "steps": 6, "pyramid": 2, "callback": end, "callback_every": 1}
+    result = stylize(content, waves, model=vgg, **options)
     assert result.stopped
     assert result.image.shape == (24, 32, 3)
     assert len(result.history["total"]) == 1
+    assert result.distances["total"] > 0
+
+
+def test_in_a_notebook_one_stop_ends_the_cell_with_its_picture_kept(
+    model, content, waves, notebook
+):
+    options = SMALL | {"model": model, "callback_every": 1}
+    board = []
+
+    def cell():
+        for callback in (None, press_stop, lambda p: pytest.fail("it went on")):
+            board.append(stylize(content, waves, callback=callback, **options))
+
+    with pytest.raises(KeyboardInterrupt, match="This cell was stopped"):
+        cell()
+    assert [result.stopped for result in board] == [False, True]
+    assert "stopped after 1 of 6 steps" in notebook.shown[-1]
+    assert notebook.lines == 1
+    notebook.next_cell()
+    assert not stylize(content, waves, **options).stopped
+    assert notebook.lines == 2
+
+
+def test_a_notebook_shows_a_sign_of_life_before_and_after_the_first_step(
+    model, content, waves, notebook
+):
+    stylize(content, waves, model=model, **SMALL, pyramid=1)
+    assert notebook.shown[:2] == [
+        "step 0 of 6, 32 × 24 pixels, preparing",
+        "step 0 of 6, 32 × 24 pixels, compiling",
+    ]
+    assert notebook.shown[2].startswith("step 1 of 6, 32 × 24 pixels, loss ")
+    assert notebook.shown[2].endswith(" s left")
+    assert notebook.shown[-1].startswith("took 6 of 6 steps, ")
+
+
+def test_outside_of_a_notebook_nothing_is_shown(model, content, waves, capsys):
+    stylize(content, waves, model=model, **SMALL)
+    assert capsys.readouterr() == ("", "")
+
+
+# Time
+
+
+@pytest.mark.parametrize("kind", ["a fast guess", "a slow guess"])
+def test_expected_time_is_that_of_the_run_before_without_compiling_and_callbacks(
+    model, kind, monkeypatch
+):
+    """By a clock of our own: 30 s to compile, 7 s in the callback, 2 s + 5 × 0.4 s a size."""
+    guess = 1e-3 if kind == "a fast guess" else 9.0
+    monkeypatch.setattr(recorder_module, "step_seconds", lambda *args: [guess, guess])
+    levels, pixels, now = (Level(4, 6, 5), Level(4, 6, 5)), tf.zeros((1, 4, 6, 3)), 0.0
+    problem = types.SimpleNamespace(plan=None, dtype="float32", kind=kind)
+
+    def run(compiling):
+        nonlocal now
+        left = []
+
+        def steps(state, count):
+            nonlocal now
+            now += 0.4 * float(count) or compiling
+            return state, tf.ones((STEPS_PER_CALL, len(TERMS)))
+
+        def callback(progress):
+            nonlocal now
+            left.append(progress.seconds_left)
+            now += 7
+
+        recorder = Recorder(problem, levels, pixels, callback=callback, every=5, clock=lambda: now)
+        for _ in recorder.sizes():
+            now += 2
+            take_steps(steps, AdamState.start((pixels,), average=(pixels,)), recorder)
+        return recorder.timer, left
+
+    first, _ = run(compiling=30)
+    again, left = run(compiling=0.1)
+    assert (first.compiling, first.calling, first.working) == pytest.approx((60, 14, 8))
+    assert first.seconds == pytest.approx(82)
+    assert again.expected == pytest.approx(8)
+    assert left == pytest.approx([4, 0], abs=1e-9)
+
+
+def test_a_run_says_what_compiling_callbacks_and_the_rest_took(content, waves):
+    fresh = small_vgg(widths={"block1": (4,), "block2": (5, 6), "block3": (9,)})  # not yet traced
+    options = SMALL | {"model": fresh, "callback_every": 1}
+    first, again = (
+        stylize(content, waves, callback=lambda p: p.image, **options) for _ in range(2)
+    )
+    for result in (first, again):
+        rest = result.seconds - result.compile_seconds - result.callback_seconds
+        assert 0 < rest < result.seconds
+    assert again.compile_seconds < first.compile_seconds / 2
+    assert again.expected_seconds < first.seconds
+    assert "s and the time to compile" in first.estimate
+
+
+# The distances reported
+
+
+@pytest.mark.parametrize("options", [{}, {"colors": "content"}, {"colors": "mapped"}, {"steps": 1}])
+def test_distances_are_those_of_the_picture_returned(model, content, waves, options):
+    """Of its very pixels, rounded and in their final colours."""
+    options = {"style_loss": "gram", "learning_rate": 30.0} | SMALL | options
+    result = stylize(content, waves, model=model, **options)
+    plan, weights = read_vgg(model)
+    weights = device_weights(weights, plan)
+
+    def look(picture):
+        pixels = tf.constant(picture[None], tf.float32)
+        return extract_features(
+            pixels, weights, plan, ["block1_conv1", "block2_conv2", "block3_conv1"]
+        )
+
+    shown, art, picture = images.read(content, (24, 32)), images.read(waves, 32), result.image
+    if options.get("colors") == "content":
+        shown, art, picture = grey(shown), grey_like(art, content), grey(picture)
+    found, scene, wanted = look(picture), look(shown), look(art)
+    distances = [
+        style_distance(statistics(found[name]), style_target(statistics(wanted[name])))
+        for name in SMALL["style_layers"]
+    ]
+    expected = {
+        "content": content_distance(found["block3_conv1"], scene["block3_conv1"]),
+        "style": np.mean(distances),
+        "variation": total_variation(tf.constant(picture[None], tf.float32)),
+    }
+    for name, value in expected.items():
+        assert result.distances[name] == pytest.approx(float(value), rel=1e-4), name
+    total = 1.0 * expected["content"] + 6.0 * expected["style"] + 0.5 * expected["variation"]
+    assert result.distances["total"] == pytest.approx(float(total), rel=1e-4)
 
 
 def test_progress_tells_where_it_is(model, content, waves):
@@ -316,11 +447,11 @@ def test_infinite_losses_are_an_error_and_not_a_picture(content, waves):
 
 
 def test_pyramid_by_default_takes_each_size_a_root_of_two_larger(color_net, content, waves):
-    def stop(progress):
-        raise KeyboardInterrupt
+    def end(progress):
+        raise StopIteration
 
     layers = {"content_layers": "copy", "style_layers": "copy"}
-    options = layers | {"callback": stop, "callback_every": 1}
+    options = layers | {"callback": end, "callback_every": 1}
     result = stylize(content, waves, model=color_net, **options)
     assert [level.width for level in result.levels] == [128, 181, 256, 362, 512]
 
@@ -431,12 +562,17 @@ def test_masks_paint_each_style_in_its_place(color_net):
     np.testing.assert_array_equal(image[:, 4:16], 128)  # nobody's: left as it was
 
 
-def test_a_mask_that_is_cropped_away_is_refused_before_the_first_step(model, content, waves):
-    edge = np.zeros(content.shape[:2])
-    edge[:, :2] = 1
-    options = SMALL | {"size": (36, 16), "callback": lambda progress: pytest.fail("a step")}
-    with pytest.raises(ValueError, match=r"mask to cover some of the result.*36 × 16"):
-        stylize(content, [waves, waves], masks=[edge, 1 - edge], model=model, **options)
+@pytest.mark.parametrize(
+    ("size", "where"), [((36, 16), np.s_[:, :2]), (8, np.s_[20:21, 30:31])], ids=["cropped", "tiny"]
+)
+def test_a_mask_of_which_nothing_is_left_is_refused_before_the_first_step(
+    model, content, waves, size, where
+):
+    spot = np.zeros(content.shape[:2])
+    spot[where] = 0.1
+    options = SMALL | {"size": size, "callback": lambda progress: pytest.fail("a step")}
+    with pytest.raises(ValueError, match=r"nothing is left at .* × .*cropped.* or it is too small"):
+        stylize(content, [waves, waves], masks=[spot, 1 - spot], model=model, **options)
 
 
 def test_a_full_mask_is_no_mask(model, content, waves):
@@ -521,6 +657,9 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"masks": [np.full((36, 48), np.nan)]}, "values from nan to nan"),
         ({"masks": [None, None]}, "one mask a style, 1. Received: 2"),
         ({"callback_every": 0}, "callback_every"),
+        ({"callback": "print"}, "callback as a function of a Progress. Received: 'print'"),
+        ({"seed": -1}, "seed to be a whole number in 0…4294967295. Received: -1"),
+        ({"seed": "a"}, "seed.*Received: 'a'"),
         ({"style_scale": 0}, "style_scale"),
         ({"style_scale": 0.1}, "at least 4 pixels.*style 0 of 3 × 3"),
     ],
@@ -568,20 +707,27 @@ def test_networks_that_are_no_vgg_are_refused(content, waves, model):
         stylize(content, waves, model=strided, **SMALL)
 
 
-@pytest.mark.parametrize(("step", "message"), [(1, "12 × 16 .*size=8"), (5, "24 × 32 .*size=16")])
-def test_running_out_of_memory_is_an_error_that_says_what_to_do(
-    model, content, waves, step, message
+@pytest.mark.parametrize(
+    "error", [tf.errors.ResourceExhaustedError(None, None, "OOM"), MemoryError()]
+)
+@pytest.mark.parametrize(
+    ("step", "message", "kept"), [(1, "12 × 16 .*size=8", 16), (5, "24 × 32 .*size=16", 32)]
+)
+def test_running_out_of_memory_says_what_to_do_and_keeps_what_there_is(
+    model, content, waves, step, message, kept, error
 ):
     """It may happen at any size; the advice is about that one."""
 
     def exhaust(progress):
         if progress.step == step:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+            raise error
 
     options = SMALL | {"pyramid": 2, "pyramid_ratio": 2}
     options |= {"callback": exhaust, "callback_every": 1}
-    with pytest.raises(MemoryError, match=f"{message}, which needs about a quarter"):
+    with pytest.raises(MemoryError, match=f"{message}; ") as caught:
         stylize(content, waves, model=model, **options)
+    assert caught.value.result.image.shape[1] == kept
+    assert len(caught.value.result.history["total"]) == step
 
 
 def test_what_is_given_is_left_as_it_was(model, content, waves):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab.style.losses import (
+from cnnlab.style.distances import (
     LOSS_FORMS,
     RIDGE,
     STYLE_LOSSES,

@@ -32,10 +32,15 @@ class Statistics(NamedTuple):
         mean: (..., channels), the mean over positions.
         second: The mean of the products of any two channels, (..., channels, channels): the Gram
             matrix; or of each with itself only, (..., channels), which is enough for "moments".
+        size: (...,), what errors are divided by; of a target alone.
+        root: The square root of the covariance, (..., channels, channels); of a target of
+            "wasserstein" alone.
     """
 
     mean: tf.Tensor
     second: tf.Tensor
+    size: tf.Tensor | None = None
+    root: tf.Tensor | None = None
 
 
 def gram_matrix(features: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
@@ -69,7 +74,8 @@ def statistics(
     Returns:
         Those of the whole picture, or of the positions under the mask.
     """
-    return Statistics(*(x[0] for x in batch_statistics(features, style_loss, mask)))
+    found = batch_statistics(features, style_loss, mask)
+    return Statistics(found.mean[0], found.second[0])
 
 
 def batch_statistics(
@@ -92,33 +98,19 @@ def batch_statistics(
     return Statistics(mean, gram_matrix(features, mask))
 
 
-class StyleTarget(NamedTuple):
-    """The style wanted in one layer, with what can be computed beforehand.
-
-    Attributes:
-        statistics: As wanted.
-        size: (...,), what errors are divided by.
-        root: For "wasserstein", the square root of the covariance (..., channels, channels).
-    """
-
-    statistics: Statistics
-    size: tf.Tensor
-    root: tf.Tensor | None = None
-
-
-def style_target(wanted: Statistics, style_loss: str = "gram") -> StyleTarget:
-    """Prepare statistics as the target of `style_distance`."""
+def style_target(wanted: Statistics, style_loss: str = "gram") -> Statistics:
+    """Prepare statistics as the target of `style_distance`: what it can compute beforehand."""
     if style_loss == "gram":
-        return StyleTarget(wanted, tf.reduce_sum(tf.square(wanted.second), (-2, -1)) + SMALL)
+        return wanted._replace(size=tf.reduce_sum(tf.square(wanted.second), (-2, -1)) + SMALL)
     if style_loss == "moments":
-        return StyleTarget(wanted, tf.reduce_sum(wanted.second, -1) + SMALL)
+        return wanted._replace(size=tf.reduce_sum(wanted.second, -1) + SMALL)
     energy = tf.linalg.trace(wanted.second) + SMALL
-    return StyleTarget(wanted, energy, matrix_roots(_covariance(wanted, energy))[0])
+    return wanted._replace(size=energy, root=matrix_roots(_covariance(wanted, energy))[0])
 
 
 def style_distance(
     found: Statistics,
-    target: StyleTarget,
+    target: Statistics,
     style_loss: str = "gram",
     loss_form: str = "squared",
 ) -> tf.Tensor:
@@ -134,18 +126,17 @@ def style_distance(
     The loss form "scaled" makes the first and the last a ratio of `scaled_error`s, and takes the
     root of the distance of "wasserstein": all three then grow with the error, not with its square.
     """
-    wanted = target.statistics
     if style_loss == "gram":
         if loss_form == "scaled":
-            return scaled_error(found.second - wanted.second) / scaled_error(wanted.second)
-        error = tf.square(found.second - wanted.second)
+            return scaled_error(found.second - target.second) / scaled_error(target.second)
+        error = tf.square(found.second - target.second)
         return tf.reduce_sum(error, (-2, -1)) / target.size
-    error = tf.reduce_sum(tf.square(found.mean - wanted.mean), -1)
+    error = tf.reduce_sum(tf.square(found.mean - target.mean), -1)
     if style_loss == "moments":
-        deviations = _deviations(wanted)
+        deviations = _deviations(target)
         if loss_form == "scaled":
-            errors = found.mean - wanted.mean, _deviations(found) - deviations
-            size = scaled_error(tf.concat([wanted.mean, deviations], 0))
+            errors = found.mean - target.mean, _deviations(found) - deviations
+            size = scaled_error(tf.concat([target.mean, deviations], 0))
             return scaled_error(tf.concat(errors, 0)) / size
         squares = tf.square(_deviations(found) - deviations)
         return (error + tf.reduce_sum(squares, -1)) / target.size

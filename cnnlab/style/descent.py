@@ -49,13 +49,15 @@ class AdamState(NamedTuple):
     def start(cls, bands: Tensors, average: Tensors = ()) -> AdamState:
         """Return the state before the first step."""
         zeros, zero = tuple(map(tf.zeros_like, bands)), tf.constant(0.0)
-        return cls(bands, zeros, zeros, zero, average, zero)
+        counts = {"count": zero, "count_here": zero}
+        return cls(bands, velocity=zeros, square=zeros, average=average, **counts)
 
     def resized(self, size: tuple[int, int]) -> AdamState:
         """Return the state to continue with at another size: the average, and Adam's moments."""
         pixels = (enlarged(*self.average, size),)
         velocity, square = ((tf.image.resize(x, size),) for (x,) in (self.velocity, self.square))
-        return AdamState(pixels, velocity, square, self.count, pixels, tf.constant(0.0))
+        moments = {"velocity": velocity, "square": square, "count_here": tf.constant(0.0)}
+        return self._replace(bands=pixels, average=pixels, **moments)
 
 
 def enlarged(pixels: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
@@ -105,7 +107,8 @@ def averaged_adam(
     pixels = tf.clip_by_value(pixels - move, 0, 255)
     share = (1 - averaging) / (1 - averaging**here)
     average += share * (pixels - average)
-    return AdamState((pixels,), velocity, square, state.count + 1, (average,), here)
+    moments = {"velocity": velocity, "square": square, "count": state.count + 1}
+    return AdamState((pixels,), average=(average,), count_here=here, **moments)
 
 
 @functools.lru_cache(maxsize=64)

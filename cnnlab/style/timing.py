@@ -127,7 +127,7 @@ def _flops_per_second(dtype: str, device: str) -> float:
         start = time.perf_counter()
         for _ in range(n):
             forward = tf.nn.conv2d(x, kernel, 1, "SAME")
-            back = tf.nn.conv2d_transpose(x, kernel, x.shape, 1, "SAME")
+            back = tf.nn.conv2d_transpose(x, kernel, x.shape, strides=1)
         (forward[0, 0, 0, 0] + back[0, 0, 0, 0]).numpy()  # waits for the device
         return time.perf_counter() - start
 

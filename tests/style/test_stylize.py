@@ -342,7 +342,7 @@ def test_expected_time_is_that_of_the_run_before_without_compiling_and_callbacks
     guess = 1e-3 if kind == "a fast guess" else 9.0
     monkeypatch.setattr(recorder_module, "step_seconds", lambda *args: [guess, guess])
     levels, pixels, now = (Level(4, 6, 5), Level(4, 6, 5)), tf.zeros((1, 4, 6, 3)), 0.0
-    problem = types.SimpleNamespace(plan=None, dtype="float32", kind=kind, to_picture=None)
+    problem = types.SimpleNamespace(plan=None, dtype="float32", kind=kind, to_picture=np.array)
 
     def run(compiling):
         nonlocal now

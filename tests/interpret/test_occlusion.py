@@ -48,3 +48,26 @@ def test_occlusion_finds_the_one_pixel_that_matters():
 def test_occlusion_refuses_what_would_leave_pixels_out(image, options):
     with pytest.raises(ValueError, match=r"1 <= stride <= patch <= 8.*Received: patch="):
         interpret.occlusion(residual_net(), image, **options)
+
+
+def test_occlusion_of_the_margin_is_the_fall_of_logits(image):
+    model = residual_net()
+
+    def margin(picture):
+        logits = model(picture[None].astype(np.float32)).numpy()[0]
+        return logits[1] - max(logits[0], logits[2])
+
+    fills = image.mean(axis=(0, 1))
+    expected = np.zeros((8, 10))
+    for y, x in [(0, 0), (0, 5), (3, 0), (3, 5)]:  # five by five, moved to the edge
+        covered = image.astype(np.float32)
+        covered[y : y + 5, x : x + 5] = fills
+        expected[y : y + 5, x : x + 5] += margin(image) - margin(covered)
+    expected[3:5] /= 2
+    result = interpret.occlusion(model, image, 1, patch=5, stride=5, score="margin")
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_occlusion_refuses_a_score_that_it_does_not_know(image):
+    with pytest.raises(ValueError, match=r"one of probability, margin\. Received: score='logit'"):
+        interpret.occlusion(residual_net(), image, score="logit")

@@ -143,6 +143,60 @@ def test_a_saved_model_loads_in_safe_mode_without_anything_of_ours(packed, pixel
     np.testing.assert_array_equal(loaded(pixels), model(pixels))
 
 
+MODERN = {
+    "efficientnet_v2_b0": (keras.applications.EfficientNetV2B0, [32, 16, 8, 4, 2]),
+    "convnext_tiny": (keras.applications.ConvNeXtTiny, [8, 4, 2, 2]),
+}
+
+
+@pytest.mark.parametrize("network", MODERN)
+def test_a_modern_network_is_keras_s_own_from_pixels_to_its_file(network, tmp_path):
+    build, sides = MODERN[network]
+    original = build(weights=None, include_top=False)
+    rng = np.random.default_rng(0)
+    drawn = [0.5 + rng.random(w.shape, np.float32) for w in original.weights]
+    # Kernels so small that numbers keep their size; all others, variances too, around 1.
+    small = [(d - 1) / np.sqrt(d[..., 0].size / 12) if d.ndim > 1 else d for d in drawn]
+    original.set_weights(small)
+    original.save(tmp_path / "published.h5")
+    picture = rng.integers(0, 256, size=(1, 64, 64, 3), dtype=np.uint8)
+    expected = original(picture.astype("float32")).numpy()
+    assert 0.01 < expected.std() < 1000
+    model = models.backbone(network, tmp_path / "published.h5")
+    np.testing.assert_allclose(model(picture), expected, rtol=1e-3, atol=1e-4)
+    assert model(picture[:, :, :32]).shape == (1, 2, 1, expected.shape[-1])
+    maps = keras.Model(model.input, [model.get_layer(name).output for name in model.stages])(
+        picture
+    )
+    assert [m.shape[1] for m in maps] == sides
+    assert model.stages[-1] == model.layers[-1].name
+    assert "cnnlab" not in model.to_json()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(picture), expected, rtol=1e-3, atol=1e-4)
+    published = weights.NETWORKS[network].imagenet.size - 4 * model.count_params()
+    assert 0 < published < 0.03 * weights.NETWORKS[network].imagenet.size  # names and the like
+
+
+@pytest.mark.parametrize("network", MODERN)
+def test_pixels_of_a_modern_network_stay_float32_under_mixed_precision(network):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = models.backbone(network, None)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    first = next(layer for layer in model.layers if layer.weights)
+    found = keras.Model(model.input, first.input)(np.uint8([[[[0, 128, 255]]]]))
+    expected = (np.array([0, 128, 255]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-6)
+    assert model.output.dtype == "bfloat16"
+
+
+def test_stages_of_the_older_networks(vgg16):
+    assert vgg16.stages == tuple(f"block{i}_pool" for i in range(1, 6))
+    assert models.backbone("inception_v3", None).stages == ("mixed2", "mixed7", "mixed10")
+
+
 # --- weights --------------------------------------------------------------------------------------
 
 

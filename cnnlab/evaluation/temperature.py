@@ -33,7 +33,7 @@ def fit_temperature(report: Report) -> float:
         report: Of pictures of known class that weren't trained on.
 
     Returns:
-        The temperature, in 0.01…100. It ends at 0.01 where all answers are right.
+        The temperature, in 0.01…100: close to 0.01 where all answers are right.
     """
     logits = _logits(report)
 

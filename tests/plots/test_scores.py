@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from figures import CALIBRATION, CLASSES, contrast, shown, texts
+from matplotlib.colors import to_hex, to_rgba_array
 
 from cnnlab import plots
+from cnnlab.plots import canvas
 
 
 def test_confusion_gives_errors_a_scale_of_their_own():
@@ -78,7 +80,7 @@ def test_reliability_hides_bins_of_few_pictures_and_has_a_key():
     assert [len(lines.get_segments()) for lines in top.collections] == [1, 1]
     assert [bar.get_height() for bar in bottom.patches] == [0, 0.25, 0.75]  # none is lost
     (key,) = figure.legends
-    drawn = [type(handle).__name__ for handle in key.legend_handles]
+    colors = [to_hex(to_rgba_array(handle.get_color())[0]).upper() for handle in key.legend_handles]
     words = [text.get_text() for text in key.get_texts()]
     assert words == ["as sure as right", "a bin of 10 pictures or more", "95 % interval", "gap"]
-    assert drawn == ["Line2D", "Line2D", "LineCollection", "LineCollection"]
+    assert colors == [canvas.MUTED, canvas.BLUE, canvas.PALE_BLUE, canvas.VERMILLION]

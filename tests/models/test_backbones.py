@@ -78,6 +78,7 @@ def test_the_layers_are_those_of_keras(vgg16):
     assert vgg16.count_params() == 14_714_688
     assert vgg16.layers[-1].name == "block5_pool"
     assert vgg16.input.name == "pixels"
+    assert vgg16.stages == tuple(f"block{i}_pool" for i in range(1, 6))
 
 
 def test_the_network_computes_what_keras_computes(vgg16, pixels):
@@ -109,6 +110,7 @@ def test_inception_has_its_own_preprocessing():
     found = keras.Model(model.input, first.input)(np.full((1, 75, 75, 3), 255, np.uint8))
     np.testing.assert_array_equal(found, np.ones((1, 75, 75, 3)))
     assert model.output.shape == (None, 1, 1, 2048)
+    assert model.stages == ("mixed2", "mixed7", "mixed10")
 
 
 def test_vgg19_is_itself():
@@ -149,6 +151,7 @@ MODERN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", MODERN)
 def test_a_modern_network_is_keras_s_own_from_pixels_to_its_file(network, tmp_path):
     build, sides = MODERN[network]
@@ -162,39 +165,30 @@ def test_a_modern_network_is_keras_s_own_from_pixels_to_its_file(network, tmp_pa
     picture = rng.integers(0, 256, size=(1, 64, 64, 3), dtype=np.uint8)
     expected = original(picture.astype("float32")).numpy()
     assert 0.01 < expected.std() < 1000
-    model = models.backbone(network, tmp_path / "published.h5")
+    model = models.backbone(network, tmp_path / "published.h5", (64, 64, 3))
     np.testing.assert_allclose(model(picture), expected, rtol=1e-3, atol=1e-4)
-    assert model(picture[:, :, :32]).shape == (1, 2, 1, expected.shape[-1])
-    maps = keras.Model(model.input, [model.get_layer(name).output for name in model.stages])(
-        picture
-    )
-    assert [m.shape[1] for m in maps] == sides
+    assert [model.get_layer(name).output.shape[1] for name in model.stages] == sides
     assert model.stages[-1] == model.layers[-1].name
+    published = weights.NETWORKS[network].imagenet.size
+    assert 0 < published - 4 * model.count_params() < 0.03 * published  # names and the like
     assert "cnnlab" not in model.to_json()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_allclose(loaded(picture), expected, rtol=1e-3, atol=1e-4)
-    published = weights.NETWORKS[network].imagenet.size - 4 * model.count_params()
-    assert 0 < published < 0.03 * weights.NETWORKS[network].imagenet.size  # names and the like
 
 
 @pytest.mark.parametrize("network", MODERN)
-def test_pixels_of_a_modern_network_stay_float32_under_mixed_precision(network):
+def test_a_modern_network_sees_float32_under_mixed_precision(network):
+    pixels = keras.Input((None, None, 3))
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = models.backbone(network, None)
+        prepared = keras.Model(pixels, weights.NETWORKS[network].preprocess(pixels))
     finally:
         keras.config.set_dtype_policy("float32")
-    first = next(layer for layer in model.layers if layer.weights)
-    found = keras.Model(model.input, first.input)(np.uint8([[[[0, 128, 255]]]]))
+    found = prepared(np.uint8([[[[0, 128, 255]]]]))[0, 0, 0]
     expected = (np.array([0, 128, 255]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    np.testing.assert_allclose(found[0, 0, 0], expected, rtol=1e-6)
-    assert model.output.dtype == "bfloat16"
-
-
-def test_stages_of_the_older_networks(vgg16):
-    assert vgg16.stages == tuple(f"block{i}_pool" for i in range(1, 6))
-    assert models.backbone("inception_v3", None).stages == ("mixed2", "mixed7", "mixed10")
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 # --- weights --------------------------------------------------------------------------------------

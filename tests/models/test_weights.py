@@ -187,13 +187,9 @@ def test_downloads_once_into_the_home_folder_through_a_redirect(disk, monkeypatc
 
 def test_a_digest_of_another_kind_is_checked_too(disk, monkeypatch, origin):
     network = weights.NETWORKS["convnext_tiny"]
-    remote = replace(
-        network.imagenet,
-        digest=hashlib.sha256(BODY).hexdigest(),
-        size=len(BODY),
-        origins=(origin.serve("/right", BODY),),
-    )
-    monkeypatch.setitem(weights.NETWORKS, "convnext_tiny", replace(network, imagenet=remote))
+    sha256 = hashlib.sha256(BODY).hexdigest()
+    urls = (origin.serve("/right", BODY),)
+    remote = Remote(network.imagenet.name, sha256, len(BODY), urls)
     wrong = replace(remote, origins=(origin.serve("/wrong", BODY[::-1]),))
     monkeypatch.setitem(weights.NETWORKS, "convnext_tiny", replace(network, imagenet=wrong))
     with pytest.raises(DownloadError, match="wrong content: sha256"):

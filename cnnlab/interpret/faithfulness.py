@@ -31,7 +31,7 @@ def deletion_curves(
     that knows nothing, on the same pictures.
 
     Source: Petsiuk et al. 2018, "RISE: Randomized Input Sampling for Explanation of Black-box
-    Models", section 4.2, https://arxiv.org/abs/1806.07421. Departs from it in that pixels of the
+    Models", https://arxiv.org/abs/1806.07421. Departs from it in that pixels of the
     same importance go in random order, not from the top down.
 
     Args:
@@ -40,8 +40,9 @@ def deletion_curves(
         maps: n arrays (h, w), such as `grad_cam` makes; only the order of their values counts.
         class_indices: n classes; None takes those that are predicted for the whole pictures.
         steps: How many times pixels are replaced, each time as many.
-        blur: Standard deviation in pixels of the Gaussian blur from which the new pixels are taken;
-            None takes the picture's mean colour.
+        blur: Standard deviation in pixels of the Gaussian blur from which the new pixels are taken,
+            such as a sixteenth of the side; None takes the picture's mean colour, whose single
+            pixels are specks with hard edges that cost much in any order.
         seed: Of the order among equals.
         batch_size: Pictures at a time; changes memory and speed, not the result.
 

@@ -244,5 +244,5 @@ def _veil(*, signed: bool) -> ListedColormap:
     else:
         position = np.linspace(0, 1, 256)
         colors = colormaps["inferno"](0.25 + 0.75 * position)  # not from black: it hides pictures
-    colors[:, 3] = 0.85 * np.abs(position) ** 0.75
+    colors[:, 3] = 0.75 * np.abs(position)
     return ListedColormap(colors)

@@ -75,7 +75,7 @@ def start_tensorflow(*, keep_compiled: str | os.PathLike[str] | None = None) -> 
         _set_switches()
         if keep_compiled is not None and _version_in(_KNOW_KEPT):
             _set_kept(os.fspath(keep_compiled))
-    with _no_native_stderr():
+    with quiet():
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -122,8 +122,12 @@ def _version_in(known: tuple[str, ...]) -> bool:
 
 
 @contextlib.contextmanager
-def _no_native_stderr() -> Iterator[None]:
-    """Send what is written to file descriptor 2 nowhere, if there is such a descriptor."""
+def quiet() -> Iterator[None]:
+    """Leave out, while open, what native code prints on stderr; a notebook would show it in red.
+
+    That is TensorFlow's C++ side, which reports on its work there, LiteRT's too: everything that is
+    written to file descriptor 2. Python's own errors and warnings are not affected.
+    """
     kept = None
     with contextlib.suppress(OSError):  # closed, as a daemon's may be: nothing to hide
         kept = os.dup(2)

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from cnnlab.evaluation import Report, evaluate, probabilities, wilson_interval
+from cnnlab.evaluation import (
+    Report,
+    evaluate,
+    fit_temperature,
+    probabilities,
+    wilson_interval,
+    with_temperature,
+)
 
 # Truth and prediction of 8 pictures; "dog" is never true, "fox" never predicted.
 LABELS = np.array([0, 0, 0, 1, 1, 3, 3, 3])
@@ -384,3 +391,49 @@ def test_model_without_one_number_per_class_is_refused(pictures):
     model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Rescaling(1 / 255)])
     with pytest.raises(ValueError, match=r"shape \(11, 2, 2, 3\)"):
         probabilities(model, pictures)
+
+
+# Temperature scaling
+
+
+def drawn(n, seed, *, sureness):
+    """Draw labels from softmax(logits) and report on a model that says sureness · logits."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (n, 5))
+    labels = (softmax(logits).cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    return Report(softmax(sureness * logits).astype(np.float32), labels, "abcde")
+
+
+@pytest.mark.parametrize("sureness", [3.0, 0.5])
+def test_the_temperature_found_on_some_pictures_mends_the_answers_to_others(sureness):
+    validation, test = (drawn(8000, seed, sureness=sureness) for seed in (0, 1))
+    temperature = fit_temperature(validation)
+    assert temperature == pytest.approx(sureness, rel=0.05)
+    losses = [with_temperature(validation, t * temperature).loss for t in (0.95, 1, 1.05)]
+    assert losses[1] < min(losses[0], losses[2])
+    mended = with_temperature(test, temperature)
+    assert test.calibration().error > 0.1
+    assert mended.calibration().error < 0.02
+    assert mended.loss < test.loss
+    np.testing.assert_array_equal(mended.predictions, test.predictions)
+    assert (mended.classes, mended.accuracy) == (test.classes, test.accuracy)
+
+
+def test_a_temperature_by_hand():
+    report = Report(np.array([[0.9, 0.1], [0.0, 1.0]]), np.array([0, 1]), ("cat", "dog"))
+    found = with_temperature(report, 2).probabilities
+    np.testing.assert_allclose(found[0], [0.75, 0.25])  # odds of 9 become odds of 3
+    np.testing.assert_allclose(found[1], [0, 1], atol=1e-15)  # what has underflowed stays finite
+    same = with_temperature(report, 1).probabilities
+    np.testing.assert_allclose(same, report.probabilities, atol=1e-15)
+
+
+def test_the_temperature_of_answers_that_are_all_right_has_an_end():
+    report = Report(np.array([[0.8, 0.2], [0.4, 0.6]]), np.array([0, 1]), ("cat", "dog"))
+    assert 0.01 <= fit_temperature(report) < 0.012
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, math.nan, math.inf])
+def test_no_temperature(report, temperature):
+    with pytest.raises(ValueError, match=f"above 0. Received: temperature={temperature}"):
+        with_temperature(report, temperature)

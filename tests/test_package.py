@@ -158,7 +158,7 @@ from importlib import metadata
 cnnlab._has_nvidia_gpu = lambda: False
 metadata.version = {{"tensorflow": {version!r}}}.__getitem__
 config = types.SimpleNamespace(list_physical_devices=lambda kind: [])
-cnnlab._no_native_stderr = lambda: sys.modules.update(tensorflow=tf) or open(os.devnull)
+cnnlab.quiet = lambda: sys.modules.update(tensorflow=tf) or open(os.devnull)
 tf = types.SimpleNamespace(config=config)
 cnnlab.start_tensorflow(keep_compiled={str(folder)!r})
 print([os.environ.get(switch) for switch in ("XLA_FLAGS", "TF_XLA_FLAGS")])
@@ -181,6 +181,17 @@ def test_compiled_programs_are_kept_by_versions_that_know_how(no_switches, monke
         f"--xla_dump_to=here {flags[0]}",
         "--tf_xla_persistent_cache_directory=elsewhere",
     ]
+
+
+def test_quiet_leaves_out_what_native_code_prints_and_nothing_else():
+    done = run(
+        "import os, sys, cnnlab\n"
+        "with cnnlab.quiet():\n    os.write(2, b'native'); print('python')\n"
+        "os.write(2, b'after')\n"
+    )
+    assert (done.stdout, done.stderr) == ("python\n", "after")
+    failed = run("import cnnlab\nwith cnnlab.quiet(): 1 / 0", check=False)
+    assert "ZeroDivisionError" in failed.stderr
 
 
 def test_tensorflow_starts_with_stderr_closed(tmp_path, monkeypatch):

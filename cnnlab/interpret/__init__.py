@@ -9,12 +9,14 @@ section 5, "Looking inside"; notebook 2 paints what a network's channels like in
 
 from cnnlab import _keras  # noqa: F401
 from cnnlab.interpret.attribution import grad_cam, grad_cam_map, occlusion
+from cnnlab.interpret.faithfulness import deletion_curves
 from cnnlab.interpret.features import activations, filters
 from cnnlab.interpret.maximization import maximize
 from cnnlab.interpret.receptive_fields import receptive_field, theoretical_receptive_field
 
 __all__ = [
     "activations",
+    "deletion_curves",
     "filters",
     "grad_cam",
     "grad_cam_map",

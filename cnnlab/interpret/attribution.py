@@ -98,9 +98,12 @@ def occlusion(
     patch: int = 8,
     stride: int = 4,
     fill: float | Sequence[float] | None = None,
+    score: str = "probability",
     batch_size: int = 32,
 ) -> np.ndarray:
     """Measure how much a class's probability drops when a square of the picture is covered.
+
+    Where a model is sure, the probability hardly moves, whatever is covered; the margin does.
 
     Source: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks", 4.2.
 
@@ -112,14 +115,19 @@ def occlusion(
         stride: Step between squares in pixels, at most `patch`; the last square of each row
             and column is moved so that it ends at the edge.
         fill: Colour of the square in 0…255; None takes the picture's mean colour.
+        score: What drops: "probability", or "margin", by how much the class's logit is above the
+            largest of the others; below 0 the class isn't the predicted one.
         batch_size: Covered pictures at a time.
 
     Returns:
-        float32 (h, w) in -1…1: for each pixel the mean drop over the squares that cover it.
+        float32 (h, w): for each pixel the mean drop over the squares that cover it. Of a
+        probability in -1…1, of a margin in units of a logit (nats).
 
     Raises:
-        ValueError: No such class, or a patch or stride that doesn't fit.
+        ValueError: No such class or score, or a patch or stride that doesn't fit.
     """
+    if score not in _SCORES:
+        raise ValueError(f"Expected one of {', '.join(_SCORES)}. Received: score={score!r}")
     pixels = batch_of_one(image)[0].numpy().astype(np.float32)
     height, width = pixels.shape[:2]
     if not 1 <= stride <= patch <= min(height, width):
@@ -127,8 +135,9 @@ def occlusion(
             f"Expected 1 <= stride <= patch <= {min(height, width)} (the picture's shorter side). "
             f"Received: patch={patch}, stride={stride}"
         )
-    before = probabilities(model, pixels[None])[0]
-    index = _class_index(before, class_index)
+    before = probabilities(model, pixels[None])
+    index = _class_index(before[0], class_index)
+    [whole] = _SCORES[score](before, index)
     cover = pixels.mean(axis=(0, 1)) if fill is None else np.asarray(fill, np.float32)
     corners = [
         (y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)
@@ -139,11 +148,21 @@ def occlusion(
         covered = np.repeat(pixels[None], len(some), axis=0)
         for copy, (y, x) in zip(covered, some, strict=True):
             copy[y : y + patch, x : x + patch] = cover
-        after = probabilities(model, covered)[:, index]
-        for p, (y, x) in zip(after, some, strict=True):
-            drops[y : y + patch, x : x + patch] += before[index] - p
+        after = _SCORES[score](probabilities(model, covered), index)
+        for left, (y, x) in zip(after, some, strict=True):
+            drops[y : y + patch, x : x + patch] += whole - left
             covers[y : y + patch, x : x + patch] += 1
     return (drops / covers).astype(np.float32)
+
+
+def _margin(table: np.ndarray, index: int) -> np.ndarray:
+    """Compute from probabilities (n, classes) how far a class's logit is above all others."""
+    # Logits, up to a constant of each row that the difference takes out.
+    logits = np.log(np.maximum(table.astype(np.float64), np.finfo(np.float32).tiny))
+    return logits[:, index] - np.delete(logits, index, axis=1).max(axis=1)
+
+
+_SCORES = {"probability": lambda table, index: table[:, index], "margin": _margin}
 
 
 def _class_gradient(

@@ -1,4 +1,4 @@
-"""Pretrained networks that take pixels: VGG-16, VGG-19 and Inception V3, as Keras builds them.
+"""Pretrained networks that take pixels, from VGG-16 to ConvNeXt, as Keras builds them.
 
 Each is one flat model: pixels in 0…255 (RGB), Keras's own preprocessing as part of the graph, then
 the layers of `keras.applications` under their own names. So `model.predict(pixels)` is always
@@ -6,7 +6,8 @@ right, nothing can be preprocessed twice, every layer can be addressed by name, 
 file loads anywhere, in safe mode.
 
 Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556 (VGG); Szegedy et al. 2015,
-https://arxiv.org/abs/1512.00567 (Inception V3).
+https://arxiv.org/abs/1512.00567 (Inception V3); Tan and Le 2021, https://arxiv.org/abs/2104.00298
+(EfficientNetV2); Liu et al. 2022, https://arxiv.org/abs/2201.03545 (ConvNeXt).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import keras
 from keras import layers
 
 from cnnlab.models import weight_files
-from cnnlab.models.weights import IMAGENET_CLASSES, NETWORKS, Weights, find, find_published
+from cnnlab.models.networks import IMAGENET_CLASSES, NETWORKS
+from cnnlab.models.weights import Weights, find, find_published
 
 Shape = tuple[int | None, int | None, int]
 SPREAD = 64  # of pixels around their mean, about: what random first kernels are divided by
@@ -45,7 +47,8 @@ def vgg16(
         offline: Whether to do without a download.
 
     Returns:
-        The model; layers block1_conv1 … block5_pool. `model.pretrained` says which weights it got.
+        The model; layers block1_conv1 … block5_pool. `model.pretrained` says which weights it got,
+        `model.stages` names the last layer of each block.
 
     Raises:
         BrokenFileError: A file of weights isn't what it should be, or doesn't fit.
@@ -66,13 +69,14 @@ def backbone(
     """Build a network from pixels to its last feature maps.
 
     Args:
-        network: "vgg16", "vgg19" or "inception_v3".
-        weights: As for `vgg16`; for the other two, "auto" is "imagenet".
+        network: "vgg16", "vgg19", "inception_v3", "efficientnet_v2_b0" or "convnext_tiny".
+        weights: As for `vgg16`; for the others, "auto" is "imagenet".
         input_shape: Height, width and 3; None for any side of at least 32 pixels (Inception: 75).
         offline: Whether to do without a download.
 
     Returns:
-        The model. `model.pretrained` says which weights it got.
+        The model. `model.pretrained` says which weights it got, `model.stages` names layers whose
+        maps are good features, one at the end of each stage, the last one ending the network.
 
     Raises:
         BrokenFileError: As for `vgg16`.
@@ -132,9 +136,10 @@ def _build(found: Weights, input_shape: Shape, include_top: bool) -> keras.Model
     model = keras.Model(inputs, x, name=found.network)
     if found.path:
         weight_files.load(model, found.path)
-    elif found.network != "inception_v3":  # which has batch normalization to put its start right
+    elif found.network.startswith("vgg"):  # the others have normalizations to put a start right
         _initialize(model)
     model.pretrained = found
+    model.stages = (*network.stages, model.layers[-1].name)
     return model
 
 

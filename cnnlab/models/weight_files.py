@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -173,8 +174,9 @@ def _misfit(own: list[keras.layers.Layer], layers: Layers) -> str | None:
     for index, layer in enumerate(own):
         name, arrays = layers[index] if index < len(layers) else (None, [])
         expected, found = [tuple(w.shape) for w in layer.weights], [a.shape for a in arrays]
-        # VGG's layers have names of their own; Inception's have numbers, which Keras counts on.
-        if expected != found or (layer.name.startswith("block") and layer.name != name):
+        # VGG's layers have names of their own; those of others have numbers, which Keras counts on.
+        named = re.match(r"block\d_", layer.name)
+        if expected != found or (named and layer.name != name):
             received = f"{name} {_shapes(found)}" if name else "no more layers"
             return f"Expected {layer.name} {_shapes(expected)}. Received: {received}"
     if extra := [name for name, _ in layers[len(own) :] if name not in TOPS]:

@@ -1,20 +1,19 @@
 """Pretrained weights: find them on this disk or download them, make sure that they fit.
 
-ImageNet's are those that Keras publishes (https://keras.io/api/applications/), under the names that
-Keras gives them. Those that ship are this repository's own, learnt from ImageNet's VGG-19.
+ImageNet's are those that Keras publishes, see `networks`. Those that ship are this repository's
+own, learnt from ImageNet's VGG-19.
 """
 
 from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import keras
-
 from cnnlab import sources
+from cnnlab.models.networks import NETWORKS, VGG16_WITH_TOP
 from cnnlab.models.weight_files import load
 from cnnlab.sources import DEFAULT_LIMITS, BrokenFileError, Limits, Remote
 
@@ -26,71 +25,12 @@ SHIPPED_NAME = "learnt from ImageNet's VGG-19"
 AUTO_LIMITS = Limits(total=10 * 60.0)
 
 
-def _published(network: str, ending: str, size: int, md5: str) -> Remote:
-    name = f"{network}_weights_tf_dim_ordering_tf_kernels{ending}.h5"
-    folder = "https://storage.googleapis.com/tensorflow/keras-applications"
-    return Remote(name, md5, size, (f"{folder}/{network}/{name}",), "md5")
-
-
-@dataclass(frozen=True)
-class Network:
-    """An architecture, as Keras builds it.
-
-    Attributes:
-        title: Its name for readers.
-        build: Makes it, as `keras.applications` does.
-        preprocess: Makes its input of pixels in 0…255, RGB.
-        smallest: The smallest side of a picture, in pixels.
-        imagenet: The file with ImageNet's weights, without the layers that classify.
-    """
-
-    title: str
-    build: Callable[..., keras.Model]
-    preprocess: Callable
-    smallest: int
-    imagenet: Remote
-
-
-# Keras publishes MD5s only: https://github.com/keras-team/keras/tree/master/keras/src/applications
-NETWORKS = {
-    "vgg16": Network(
-        "VGG-16",
-        keras.applications.VGG16,
-        keras.applications.vgg16.preprocess_input,
-        32,
-        _published("vgg16", "_notop", 58_889_256, "6d6bbae143d832006294945121d1f1fc"),
-    ),
-    "vgg19": Network(
-        "VGG-19",
-        keras.applications.VGG19,
-        keras.applications.vgg19.preprocess_input,
-        32,
-        _published("vgg19", "_notop", 80_134_624, "253f8cb515780f3b799900260a226db6"),
-    ),
-    "inception_v3": Network(
-        "Inception V3",
-        keras.applications.InceptionV3,
-        keras.applications.inception_v3.preprocess_input,
-        75,
-        _published("inception_v3", "_notop", 87_910_968, "bcbd6486424b2319ff4ef7d526e38f63"),
-    ),
-}
-VGG16_WITH_TOP = _published("vgg16", "", 553_467_096, "64373286793e3c8b2b4e3219cbf3544b")
-IMAGENET_CLASSES = Remote(
-    "imagenet_class_index.json",
-    "c2c37ea517e94d9795004a39431a14cb",
-    35_363,
-    ("https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",),
-    "md5",
-)
-
-
 @dataclass(frozen=True, repr=False)
 class Weights:
     """Which weights a network has, and where they come from.
 
     Attributes:
-        network: "vgg16", "vgg19" or "inception_v3".
+        network: Its name, a key of `NETWORKS`.
         name: "ImageNet", "learnt from ImageNet's VGG-19", a file's name, or "random".
         source: Where they come from, in words.
         path: The file; None for random ones.
@@ -154,7 +94,7 @@ def find(
     it is passed over with a warning.
 
     Args:
-        network: "vgg16", "vgg19" or "inception_v3".
+        network: A key of `NETWORKS`.
         weights: "imagenet": from this disk, else downloaded. "shipped": this repository's own
             VGG-16, learnt from ImageNet's VGG-19. "auto": ImageNet's if they can be had, in ten
             minutes at most; else, for VGG-16, the shipped ones, which then say that they stand in.

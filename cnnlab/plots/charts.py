@@ -18,6 +18,7 @@ def lines(
     ylabel: str,
     xscale: str = "linear",
     yscale: str = "linear",
+    bands: Mapping[str, Sequence[float]] | None = None,
     title: str | None = None,
 ) -> canvas.Figure:
     """Draw named series, each named at the end of its line where there are several.
@@ -28,6 +29,8 @@ def lines(
         ylabel: What y is, with its unit.
         xscale: "linear" or "log".
         yscale: "linear" or "log".
+        bands: By a series' name, (n,): how far a pale band reaches above and below it, such as a
+            standard error.
         title: Figure title.
     """
     figure = canvas.new_figure(max(3.0, sum(canvas.label_heights(series)) + 0.7), title)
@@ -37,6 +40,9 @@ def lines(
     for i, (name, (x, y)) in enumerate(series.items()):
         color = canvas.SERIES[i % len(canvas.SERIES)]
         canvas.draw_line(ax, x, y, color)
+        if bands and name in bands:
+            low, high = np.subtract(y, bands[name]), np.add(y, bands[name])
+            ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
         ends += canvas.line_end(x, y, name, color)
     if len(series) > 1:
         canvas.label_ends(ax, ends)

@@ -108,24 +108,25 @@ def activation_maps(
 
 def heatmaps(
     images: Sequence[np.ndarray],
-    maps: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray] | Mapping[str, Sequence[np.ndarray]],
     captions: Sequence[str] | None = None,
     *,
-    columns: int = 4,
+    columns: int = 2,
     signed: bool = False,
     label: str = "evidence",
     title: str | None = None,
 ) -> canvas.Figure:
-    """Lay heat maps over pictures: transparent where the map is 0, so the picture stays in view.
+    """Draw pictures, and beside each the same picture under one or several heat maps.
 
-    All share one scale with a colour bar: 0…1, or, signed, as far below 0 as above it.
+    A map is clear where it is 0 and hides more of the picture the further it is from that. All
+    share one scale with a colour bar: 0…1, or, signed, as far below 0 as above it.
 
     Args:
         images: Pictures, (n, h, w, 3) or a list of (h, w, 3).
-        maps: n arrays (h, w), of the picture's size or coarser, in 0…1 unless `signed`. Zeros
-            show the bare picture.
+        maps: n arrays (h, w), of the picture's size or coarser, in 0…1 unless `signed`. Or several
+            such lists by name, such as the model's and the control's, drawn side by side.
         captions: A text above each picture.
-        columns: Pictures in a row.
+        columns: Pictures, each with its maps, in a row.
         signed: For maps with negative values, such as occlusion's.
         label: What the colour means.
         title: Figure title.
@@ -133,15 +134,24 @@ def heatmaps(
     Raises:
         ValueError: If there is no picture, or not one map and one caption for each.
     """
-    if len(maps) != len(images):
-        raise ValueError(
-            "Expected a map for each picture. "
-            f"Received: len(images)={len(images)}, len(maps)={len(maps)}"
-        )
-    figure = grid(images, captions, columns=columns, title=title)
-    peak = max(float(np.abs(heat).max()) for heat in maps) or 1.0
+    named = maps if isinstance(maps, Mapping) else {"": maps}
+    n, each = len(images), 1 + len(named)
+    captions = [""] * n if captions is None else captions
+    for heats in (*named.values(), captions):
+        if len(heats) != n:
+            what = "caption" if heats is captions else "map"
+            raise ValueError(
+                f"Expected a {what} for each picture. "
+                f"Received: len(images)={n}, len({what}s)={len(heats)}"
+            )
+    texts = [text for caption in captions for text in (caption, *named)]
+    shown = [image for image in images for _ in range(each)]
+    figure = grid(shown, texts, columns=columns * each, title=title)
+    heats = [heats[i] for i in range(n) for heats in named.values()]
+    peak = max(float(np.abs(heat).max()) for heat in heats) or 1.0
     norm, veil = Normalize(-peak if signed else 0, peak if signed else 1), _veil(signed=signed)
-    for ax, heat in zip(figure.axes, maps, strict=True):
+    covered = [ax for i, ax in enumerate(figure.axes) if i % each]
+    for ax, heat in zip(covered, heats, strict=True):
         extent = ax.images[0].get_extent()
         ax.imshow(heat, cmap=veil, norm=norm, extent=extent, interpolation="nearest")
     shrink = min(1.0, 3.0 / figure.get_figwidth())
@@ -234,5 +244,5 @@ def _veil(*, signed: bool) -> ListedColormap:
     else:
         position = np.linspace(0, 1, 256)
         colors = colormaps["inferno"](0.25 + 0.75 * position)  # not from black: it hides pictures
-    colors[:, 3] = 0.85 * np.abs(position) ** 0.75
+    colors[:, 3] = 0.75 * np.abs(position)
     return ListedColormap(colors)

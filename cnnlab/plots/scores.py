@@ -88,30 +88,35 @@ def confusion(
 def reliability(
     calibrations: Mapping[str, Calibration],
     *,
+    least: int = 10,
     title: str | None = None,
 ) -> canvas.Figure:
     """Draw how often models are right against how sure they are, over histograms of confidence.
 
-    A dot below the diagonal is overconfidence. The thin line is its gap, the pale bar the interval
-    of its accuracy: a gap that the bar covers may be chance.
+    A dot below the dashed diagonal is overconfidence. The thin line is its gap, the pale bar the
+    interval of its accuracy: a gap that the bar covers may be chance.
 
     Args:
         calibrations: By model name, as `Report.calibration()` gives them.
+        least: Pictures that a bin must hold to get a dot: of fewer, the interval is so wide that it
+            says nothing. They are counted in the histogram and in the calibration error.
         title: Figure title.
     """
     n = len(calibrations)
-    figure = canvas.new_figure(3.9, title, width=min(canvas.WIDTH, 1.0 + 3.6 * n))
+    figure = canvas.new_figure(4.2, title, width=min(canvas.WIDTH, 1.0 + 3.6 * n))
     axes = figure.subplots(2, n, squeeze=False, sharex=True, sharey="row", height_ratios=[3, 1])
     for (top, bottom), (name, calibration) in zip(axes.T, calibrations.items(), strict=True):
         count = np.asarray(calibration.count)
         confidence, accuracy, low, high = (
-            np.asarray(getattr(calibration, field))[count > 0]
+            np.asarray(getattr(calibration, field))[count >= max(1, least)]
             for field in ("confidence", "accuracy", "low", "high")
         )
-        top.plot([0, 1], [0, 1], color=canvas.RULE, linewidth=1, zorder=1)
-        top.vlines(confidence, low, high, color=canvas.PALE_BLUE, linewidth=6)
-        top.vlines(confidence, confidence, accuracy, color=canvas.VERMILLION, linewidth=1.5)
-        top.plot(confidence, accuracy, "o", color=canvas.BLUE, markersize=5, clip_on=False)
+        key = [
+            top.plot([0, 1], [0, 1], "--", color=canvas.MUTED, linewidth=1, zorder=1)[0],
+            top.plot(confidence, accuracy, "o", color=canvas.BLUE, ms=5, clip_on=False)[0],
+            top.vlines(confidence, low, high, color=canvas.PALE_BLUE, linewidth=6, zorder=1.5),
+            top.vlines(confidence, confidence, accuracy, color=canvas.VERMILLION, linewidth=1.5),
+        ]
         centres = (np.arange(len(count)) + 0.5) / len(count)
         share = count / max(1, count.sum())
         bottom.bar(centres, share, width=0.9 / len(count), color=canvas.RULE)
@@ -123,4 +128,8 @@ def reliability(
             canvas.percent(axis)
     for ax, label in zip(axes[:, 0], ("accuracy", "pictures"), strict=True):
         ax.set_ylabel(label, fontsize=canvas.TEXT_SIZE, color=canvas.MUTED)
+    bins = f"a bin of {least} pictures or more" if least > 1 else "a bin"
+    words = ("as sure as right", bins, "95 % interval", "gap")
+    look = {"fontsize": canvas.SMALL_SIZE, "labelcolor": canvas.MUTED, "frameon": False}
+    figure.legend(key, words, loc="outside lower left", ncols=len(words) if n > 1 else 2, **look)
     return figure

@@ -19,7 +19,8 @@ import numpy as np
 
 from cnnlab import data, models, training, transfer
 from cnnlab.models import weight_files
-from cnnlab.models.weights import IMAGENET_CLASSES, find_published
+from cnnlab.models.networks import IMAGENET_CLASSES
+from cnnlab.models.weights import find_published
 
 DATA = Path(__file__).parents[2] / "data"
 sys.path.insert(0, str(DATA))

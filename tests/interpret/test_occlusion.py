@@ -13,18 +13,19 @@ from cnnlab.evaluation import probabilities
 )
 def test_occlusion_agrees_with_one_square_at_a_time(image, patch, stride, fill):
     model = residual_net()
-    before = float(probabilities(model, image[None])[0, 1])
+    rows = sorted({min(y, 8 - patch) for y in range(0, 8, stride)})
+    columns = sorted({min(x, 10 - patch) for x in range(0, 10, stride)})
+    squares, pictures = [(y, x) for y in rows for x in columns], [image.astype(np.float32)]
+    for y, x in squares:
+        covered = image.astype(np.float32)
+        covered[y : y + patch, x : x + patch] = covered.mean(axis=(0, 1)) if fill is None else fill
+        pictures.append(covered)
+    before, *after = probabilities(model, np.array(pictures))[:, 1].astype(float)
     drops = [[[] for _ in range(10)] for _ in range(8)]
-    for y in sorted({min(y, 8 - patch) for y in range(0, 8, stride)}):
-        for x in sorted({min(x, 10 - patch) for x in range(0, 10, stride)}):
-            covered = image.astype(np.float32)
-            covered[y : y + patch, x : x + patch] = (
-                covered.mean(axis=(0, 1)) if fill is None else fill
-            )
-            drop = before - float(probabilities(model, covered[None])[0, 1])
-            for i in range(y, y + patch):
-                for j in range(x, x + patch):
-                    drops[i][j].append(drop)
+    for (y, x), left in zip(squares, after, strict=True):
+        for i in range(y, y + patch):
+            for j in range(x, x + patch):
+                drops[i][j].append(before - left)
     expected = [[np.mean(cell) for cell in row] for row in drops]
     options = {"patch": patch, "stride": stride, "fill": fill}
     for batch_size in (1, 5, 100):
@@ -48,3 +49,25 @@ def test_occlusion_finds_the_one_pixel_that_matters():
 def test_occlusion_refuses_what_would_leave_pixels_out(image, options):
     with pytest.raises(ValueError, match=r"1 <= stride <= patch <= 8.*Received: patch="):
         interpret.occlusion(residual_net(), image, **options)
+
+
+def test_occlusion_of_the_margin_is_the_fall_of_logits(image):
+    model = residual_net()
+
+    squares = [(0, 0), (0, 5), (3, 0), (3, 5)]  # five by five, moved to the edge
+    pictures = np.stack([image] * 5).astype(np.float32)
+    for covered, (y, x) in zip(pictures[1:], squares, strict=True):
+        covered[y : y + 5, x : x + 5] = image.mean(axis=(0, 1))
+    logits = model(pictures).numpy()
+    margins = logits[:, 1] - logits[:, [0, 2]].max(axis=1)
+    expected = np.zeros((8, 10))
+    for (y, x), margin in zip(squares, margins[1:], strict=True):
+        expected[y : y + 5, x : x + 5] += margins[0] - margin
+    expected[3:5] /= 2
+    result = interpret.occlusion(model, image, 1, patch=5, stride=5, score="margin")
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_occlusion_refuses_a_score_that_it_does_not_know(image):
+    with pytest.raises(ValueError, match=r"one of probability, margin\. Received: score='logit'"):
+        interpret.occlusion(residual_net(), image, score="logit")

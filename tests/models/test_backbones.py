@@ -78,6 +78,7 @@ def test_the_layers_are_those_of_keras(vgg16):
     assert vgg16.count_params() == 14_714_688
     assert vgg16.layers[-1].name == "block5_pool"
     assert vgg16.input.name == "pixels"
+    assert vgg16.stages == tuple(f"block{i}_pool" for i in range(1, 6))
 
 
 def test_the_network_computes_what_keras_computes(vgg16, pixels):
@@ -109,6 +110,7 @@ def test_inception_has_its_own_preprocessing():
     found = keras.Model(model.input, first.input)(np.full((1, 75, 75, 3), 255, np.uint8))
     np.testing.assert_array_equal(found, np.ones((1, 75, 75, 3)))
     assert model.output.shape == (None, 1, 1, 2048)
+    assert model.stages == ("mixed2", "mixed7", "mixed10")
 
 
 def test_vgg19_is_itself():
@@ -141,6 +143,52 @@ def test_a_saved_model_loads_in_safe_mode_without_anything_of_ours(packed, pixel
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded(pixels), model(pixels))
+
+
+MODERN = {
+    "efficientnet_v2_b0": (keras.applications.EfficientNetV2B0, [32, 16, 8, 4, 2]),
+    "convnext_tiny": (keras.applications.ConvNeXtTiny, [8, 4, 2, 2]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", MODERN)
+def test_a_modern_network_is_keras_s_own_from_pixels_to_its_file(network, tmp_path):
+    build, sides = MODERN[network]
+    original = build(weights=None, include_top=False)
+    rng = np.random.default_rng(0)
+    drawn = [0.5 + rng.random(w.shape, np.float32) for w in original.weights]
+    # Kernels so small that numbers keep their size; all others, variances too, around 1.
+    small = [(d - 1) / np.sqrt(d[..., 0].size / 12) if d.ndim > 1 else d for d in drawn]
+    original.set_weights(small)
+    original.save(tmp_path / "published.h5")
+    picture = rng.integers(0, 256, size=(1, 64, 64, 3), dtype=np.uint8)
+    expected = original(picture.astype("float32")).numpy()
+    assert 0.01 < expected.std() < 1000
+    model = models.backbone(network, tmp_path / "published.h5", (64, 64, 3))
+    np.testing.assert_allclose(model(picture), expected, rtol=1e-3, atol=1e-4)
+    assert [model.get_layer(name).output.shape[1] for name in model.stages] == sides
+    assert model.stages[-1] == model.layers[-1].name
+    published = weights.NETWORKS[network].imagenet.size
+    assert 0 < published - 4 * model.count_params() < 0.03 * published  # names and the like
+    assert "cnnlab" not in model.to_json()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded(picture), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("network", MODERN)
+def test_a_modern_network_sees_float32_under_mixed_precision(network):
+    pixels = keras.Input((None, None, 3))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        prepared = keras.Model(pixels, weights.NETWORKS[network].preprocess(pixels))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    found = prepared(np.uint8([[[[0, 128, 255]]]]))[0, 0, 0]
+    expected = (np.array([0, 128, 255]) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 # --- weights --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cnnlab import models
-from cnnlab.models import weights
+from cnnlab.models import networks, weights
 from cnnlab.sources import BrokenFileError, DownloadError, Limits, Remote, places
 
 NOTOP = weights.NETWORKS["vgg16"].imagenet.name
@@ -82,12 +82,15 @@ def test_the_file_with_the_top_serves_for_either_and_the_small_one_only_without(
         assert found.path.name == WITH_TOP
 
 
-@pytest.mark.parametrize("name", ["vgg19", "inception_v3"])
+@pytest.mark.parametrize("name", ["vgg19", "inception_v3", "efficientnet_v2_b0", "convnext_tiny"])
 def test_the_other_networks_have_files_of_their_own(disk, name):
     (disk / "named" / NOTOP).write_bytes(BODY)
-    with pytest.raises(OSError, match=name):
+    network = weights.NETWORKS[name]
+    with pytest.raises(OSError, match=rf"^{network.imagenet.name} could not be downloaded"):
         weights.find(name, "auto")
-    path = disk / "named" / weights.NETWORKS[name].imagenet.name
+    with pytest.raises(FileNotFoundError, match=rf"^{network.title}'s weights from ImageNet can't"):
+        weights.find(name, "imagenet", offline=True)
+    path = disk / "named" / network.imagenet.name
     path.write_bytes(BODY)
     assert weights.find(name, "auto").path == path
 
@@ -151,7 +154,7 @@ def test_a_file_of_ones_own_and_what_was_found_before_are_taken_as_they_are(disk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vgg11",), r"one of vgg16, vgg19, inception_v3\. Received: network='vgg11'"),
+        (("vgg11",), r"one of vgg16, .*, convnext_tiny\. Received: network='vgg11'"),
         (("vgg16", "imagnet"), r'"shipped", None or a file .*weights=\'imagnet\''),
         (("vgg19", "shipped"), r"\"imagenet\", None or a file .* for vgg19\. Received"),
         (("vgg19", weights.Weights("vgg16", "random", "")), r"of vgg19\. Received: .*VGG-16"),
@@ -180,6 +183,21 @@ def test_downloads_once_into_the_home_folder_through_a_redirect(disk, monkeypatc
     assert found.source == f"$CNNLAB_DATA/{NOTOP}, just downloaded"
     assert weights.find("vgg16", "imagenet").source == f"$CNNLAB_DATA/{NOTOP}"
     assert len(origin.ranges("/real")) == 1
+
+
+def test_a_digest_of_another_kind_is_checked_too(disk, monkeypatch, origin):
+    network = weights.NETWORKS["convnext_tiny"]
+    sha256 = hashlib.sha256(BODY).hexdigest()
+    urls = (origin.serve("/right", BODY),)
+    remote = Remote(network.imagenet.name, sha256, len(BODY), urls)
+    wrong = replace(remote, origins=(origin.serve("/wrong", BODY[::-1]),))
+    monkeypatch.setitem(weights.NETWORKS, "convnext_tiny", replace(network, imagenet=wrong))
+    with pytest.raises(DownloadError, match="wrong content: sha256"):
+        weights.find("convnext_tiny", "imagenet")
+    monkeypatch.setitem(weights.NETWORKS, "convnext_tiny", replace(network, imagenet=remote))
+    found = weights.find("convnext_tiny", "imagenet")
+    assert found.path.read_bytes() == BODY
+    assert found.title == "ConvNeXt-Tiny (ImageNet)"
 
 
 FAULTS = {
@@ -252,23 +270,31 @@ def test_offline_and_half_a_gigabyte_nobody_asked_for_are_not_downloaded(disk, m
 
 def test_names_addresses_and_digests_are_those_in_keras():
     remotes = [network.imagenet for network in weights.NETWORKS.values()]
-    for remote in (*remotes, weights.VGG16_WITH_TOP, weights.IMAGENET_CLASSES):
-        module = remote.name.split("_weights")[0]
-        module = "imagenet_utils" if remote is weights.IMAGENET_CLASSES else module
-        source = inspect.getsource(sys.modules[f"keras.src.applications.{module}"])
+    for remote in (*remotes, weights.VGG16_WITH_TOP, networks.IMAGENET_CLASSES):
         folder, name = remote.origins[0].rsplit("/", 1)
+        module = folder.rsplit("/", 1)[1]
+        module = "imagenet_utils" if remote is networks.IMAGENET_CLASSES else module
+        keras_s = sys.modules[f"keras.src.applications.{module}"]
+        source = inspect.getsource(keras_s).replace('"\n    "', "")
         assert name == remote.name
-        for fact in (remote.name, remote.digest, folder):
-            assert fact in source.replace('"\n    "', "")
+        # The newer ones are put together there: the network's name, then "_notop.h5".
+        newer = name.removesuffix("_notop.h5") if hasattr(keras_s, "WEIGHTS_HASHES") else name
+        for fact in (newer, remote.digest, folder):
+            assert fact in source
+        if newer != name:
+            hashes = keras_s.WEIGHTS_HASHES[newer.removeprefix("efficientnetv2-")]
+            assert (
+                hashes[1] == remote.digest
+            )  # the first is of the file with the layers that classify
 
 
 def test_class_names_of_imagenet(disk, monkeypatch):
     body = b'{"0": ["n01440764", "tench"], "1": ["n01514859", "sea_hen"]}'
-    remote = small(weights.IMAGENET_CLASSES.name, body, "http://127.0.0.1:9/names")
+    remote = small(networks.IMAGENET_CLASSES.name, body, "http://127.0.0.1:9/names")
     monkeypatch.setattr("cnnlab.models.pretrained.IMAGENET_CLASSES", remote)
     with pytest.raises(FileNotFoundError, match=r"imagenet_class_index\.json"):
         models.class_names("imagenet", offline=True)
-    (disk / "keras/models" / weights.IMAGENET_CLASSES.name).write_bytes(body)
+    (disk / "keras/models" / networks.IMAGENET_CLASSES.name).write_bytes(body)
     assert models.class_names("imagenet") == ("tench", "sea hen")
     with pytest.raises(ValueError, match="Received: weights='cifar10'"):
         models.class_names("cifar10")

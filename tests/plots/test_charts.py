@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from figures import CLASSES, RNG, texts
+from matplotlib.colors import to_rgb
 
 from cnnlab import plots
 
@@ -11,6 +12,16 @@ def test_lines_are_named_where_there_are_several():
     assert [(t.get_text(), tuple(t.xy)) for t in ax.texts] == [("a", (10, 4)), ("b", (10, 3))]
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("rate", "loss", "log")
     assert plots.lines({"a": ([1, 2], [3, 4])}, xlabel="", ylabel="").axes[0].texts[:] == []
+
+
+def test_a_band_lies_around_the_line_that_it_is_named_after():
+    series = {"a": ([1, 2, 3], [3.0, 4.0, 5.0]), "b": ([1, 2, 3], [0.0, 0.0, 0.0])}
+    ax = plots.lines(series, xlabel="", ylabel="", bands={"a": [0.5, 1.0, 2.0]}).axes[0]
+    (band,) = ax.collections
+    corners = {tuple(corner) for corner in band.get_paths()[0].vertices}
+    assert corners == {(1, 2.5), (2, 3), (3, 3), (1, 3.5), (2, 5), (3, 7)}
+    assert ax.lines[0].get_color() == "#0072B2"
+    assert to_rgb(band.get_facecolor()[0][:3]) == to_rgb("#0072B2")
 
 
 def test_signals_draw_lines_and_shade_only_what_is_asked():

@@ -57,12 +57,14 @@ def test_activation_maps_leave_missing_channels_blank_and_survive_silent_layers(
     figure.draw_without_rendering()
 
 
-def test_heatmaps_leave_the_picture_in_view():
+def test_heatmaps_leave_the_picture_in_view_and_stand_beside_it():
     images, maps = pictures(2), [np.zeros((8, 8)), np.linspace(0, 1, 16).reshape(4, 4)]
     *cells, bar = plots.heatmaps(images, maps, ["none", "some"], label="Grad-CAM").axes
-    assert len(cells) == 2
-    for ax, image, heat in zip(cells, images, maps, strict=True):
+    assert [ax.get_title() for ax in cells] == ["none", "", "some", ""]
+    for original, ax, image, heat in zip(cells[::2], cells[1::2], images, maps, strict=True):
+        (alone,) = original.images
         picture, veil = ax.images
+        np.testing.assert_array_equal(alone.get_array(), image)
         np.testing.assert_array_equal(picture.get_array(), image)
         np.testing.assert_array_equal(veil.get_array(), heat)
         assert veil.get_extent() == picture.get_extent()  # a coarse map covers all of it
@@ -72,9 +74,22 @@ def test_heatmaps_leave_the_picture_in_view():
     assert bar.get_xlabel() == "Grad-CAM"
 
 
+def test_heatmaps_of_several_models_stand_side_by_side_on_one_scale():
+    rng = np.random.default_rng(0)
+    maps = {"trained": rng.normal(size=(3, 8, 8)), "random": 2 * rng.normal(size=(3, 8, 8))}
+    *cells, _ = plots.heatmaps(pictures(3), maps, ["a", "b", "c"], signed=True).axes
+    titles = [ax.get_title() for ax in cells]
+    assert titles == ["a", "trained", "random", "b", "trained", "random", "c", "trained", "random"]
+    for i in range(3):
+        for j, heats in enumerate(maps.values(), start=1):
+            np.testing.assert_array_equal(shown(cells[3 * i + j], 1), heats[i])
+    peak = max(np.abs(heats).max() for heats in maps.values())
+    assert {ax.images[1].get_clim() for ax in cells if len(ax.images) > 1} == {(-peak, peak)}
+
+
 def test_signed_heatmaps_are_symmetric_around_a_clear_zero():
     maps = [np.array([[0.1, -0.4], [0.0, 0.2]]), np.zeros((2, 2))]
-    ax = plots.heatmaps(pictures(2), maps, signed=True).axes[0]
+    ax = plots.heatmaps(pictures(2), maps, signed=True).axes[1]
     veil = ax.images[1]
     assert veil.get_clim() == (-0.4, 0.4)
     assert veil.cmap(veil.norm(0.0))[3] == pytest.approx(0, abs=0.02)
@@ -83,9 +98,14 @@ def test_signed_heatmaps_are_symmetric_around_a_clear_zero():
     assert low[3] == high[3]
 
 
-def test_heatmaps_need_a_map_for_each_picture():
-    with pytest.raises(ValueError, match=r"len\(images\)=2, len\(maps\)=1"):
-        plots.heatmaps(pictures(2), [np.zeros((8, 8))])
+def test_heatmaps_need_a_map_and_a_caption_for_each_picture():
+    some = [np.zeros((8, 8))]
+    with pytest.raises(ValueError, match=r"a map .*len\(images\)=2, len\(maps\)=1"):
+        plots.heatmaps(pictures(2), some)
+    with pytest.raises(ValueError, match=r"a map .*len\(images\)=2, len\(maps\)=1"):
+        plots.heatmaps(pictures(2), {"a": 2 * some, "b": some})
+    with pytest.raises(ValueError, match=r"a caption .*len\(images\)=2, len\(captions\)=1"):
+        plots.heatmaps(pictures(2), 2 * some, ["a"])
 
 
 def test_receptive_fields_frame_theory_and_fade_with_the_gradient():

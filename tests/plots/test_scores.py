@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from figures import CALIBRATION, CLASSES, contrast, shown, texts
+from matplotlib.colors import to_hex, to_rgba_array
 
 from cnnlab import plots
+from cnnlab.plots import canvas
 
 
 def test_confusion_gives_errors_a_scale_of_their_own():
@@ -57,7 +59,7 @@ def test_confusion_refuses_names_that_do_not_fit():
 
 
 def test_reliability_draws_bins_that_hold_pictures():
-    top, bottom = plots.reliability({"net": CALIBRATION}).axes
+    top, bottom = plots.reliability({"net": CALIBRATION}, least=1).axes
     dots = next(line for line in top.lines if line.get_marker() == "o")
     np.testing.assert_array_equal(dots.get_xydata(), [[0.4, 0.5], [0.9, 0.8]])
     bars, gaps = (lines.get_segments() for lines in top.collections)
@@ -68,3 +70,17 @@ def test_reliability_draws_bins_that_hold_pictures():
         [1 / 6, 1 / 2, 5 / 6]
     )
     assert "net\ncalibration error 10.0 points" in texts(top.figure)
+
+
+def test_reliability_hides_bins_of_few_pictures_and_has_a_key():
+    figure = plots.reliability({"net": CALIBRATION})
+    top, bottom = figure.axes
+    dots = next(line for line in top.lines if line.get_marker() == "o")
+    np.testing.assert_array_equal(dots.get_xydata(), [[0.9, 0.8]])
+    assert [len(lines.get_segments()) for lines in top.collections] == [1, 1]
+    assert [bar.get_height() for bar in bottom.patches] == [0, 0.25, 0.75]  # none is lost
+    (key,) = figure.legends
+    colors = [to_hex(to_rgba_array(handle.get_color())[0]).upper() for handle in key.legend_handles]
+    words = [text.get_text() for text in key.get_texts()]
+    assert words == ["as sure as right", "a bin of 10 pictures or more", "95 % interval", "gap"]
+    assert colors == [canvas.MUTED, canvas.BLUE, canvas.PALE_BLUE, canvas.VERMILLION]

@@ -570,7 +570,7 @@ def test_a_mask_of_which_nothing_is_left_is_refused_before_the_first_step(
     model, content, waves, size, where
 ):
     spot = np.zeros(content.shape[:2])
-    spot[where] = 0.1
+    spot[where] = 0.01
     options = SMALL | {"size": size, "callback": lambda progress: pytest.fail("a step")}
     with pytest.raises(ValueError, match=r"nothing is left at .* × .*cropped.* or it is too small"):
         stylize(content, [waves, waves], masks=[spot, 1 - spot], model=model, **options)

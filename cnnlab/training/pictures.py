@@ -185,6 +185,10 @@ class _LookUp(keras.layers.Layer):
             self.visits = self.add_weight(shape=(len(table),), name="visits", **counted)
             self.start_over()
 
+    def get_config(self) -> dict:
+        """Say how it was made, for the log of runs: a table of pictures can't be said."""
+        return super().get_config() | {"mirror": self.mirror, "table": list(self.table.shape)}
+
     def start_over(self) -> None:
         if self.mirror:
             coins = keras.random.randint(self.visits.shape, 0, 2)

@@ -108,5 +108,5 @@ def _state(trainer: keras.Model) -> list[keras.Variable]:
 
 
 def _array(variable: keras.Variable) -> np.ndarray:
-    value = np.asarray(variable)
+    value = keras.ops.convert_to_numpy(variable)
     return value.astype("float32") if value.dtype.kind == "V" else value  # NumPy has no bfloat16

@@ -58,7 +58,7 @@ def plain(value: object) -> Plain:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray | keras.Variable):
-        return plain(np.asarray(value).tolist())
+        return plain(keras.ops.convert_to_numpy(value).tolist())
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):

@@ -186,8 +186,8 @@ class _LookUp(keras.layers.Layer):
             self.start_over()
 
     def get_config(self) -> dict:
-        """Say how it was made, for the log of runs: a table of pictures can't be said."""
-        return super().get_config() | {"mirror": self.mirror, "table": list(self.table.shape)}
+        """Say what can be said, for the log of runs: not the table of pictures."""
+        return super().get_config() | {"mirror": self.mirror}
 
     def start_over(self) -> None:
         if self.mirror:

@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from short_fits import LABELS, PICTURES, compiled, fit, network
+
+from cnnlab import plots, runs
+from cnnlab.runs import records
+
+# Another kernel that writes 200 lines; `append` needs nothing of a run but its attributes.
+WRITER = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from cnnlab.runs import records
+run = SimpleNamespace(date="2026-01-01T00:00:00", name=sys.argv[2], settings={"text": "x" * 5000},
+    inputs={}, parameters=1, history={"loss": [1.0]}, seconds=1.0, first_step_seconds=0.5,
+    stopped=False, diverged=False, test_accuracy=None, note="")
+for number in range(200):
+    records.append(Path(sys.argv[1]), run, number)
+"""
+
+
+def once(log, name="net", *, epochs=1, **options):
+    return fit(
+        log, name=name, epochs=epochs, trainer=compiled(network(), run_eagerly=True), **options
+    )
+
+
+@pytest.fixture
+def another_kernel(monkeypatch):
+    """Call it, and what was written before is of an earlier kernel."""
+    return lambda: monkeypatch.setattr(records, "KERNEL", "ffff0000")
+
+
+def test_a_run_outlives_its_kernel_with_its_score(tmp_path, another_kernel):
+    log = runs.RunLog(tmp_path / "runs")
+    run = once(log, epochs=2)
+    run.test_accuracy = 0.4321
+    assert runs.earlier(tmp_path / "runs") == []  # this kernel's are in the log
+    another_kernel()
+    (found,) = runs.earlier(tmp_path / "runs")
+    for name in ("name", "settings", "inputs", "history", "parameters", "seconds", "date"):
+        assert getattr(found, name) == getattr(run, name)
+    assert found.test_accuracy == 0.4321
+    assert set(found.versions) == {"keras", "tensorflow"}
+    text = (tmp_path / "runs" / "log.jsonl").read_text()
+    assert str(tmp_path) not in text
+    assert len(text) < 2 * 10_000
+
+
+def test_earlier_runs_are_a_table_and_curves_beside_this_kernel_s(tmp_path, another_kernel):
+    once(runs.RunLog(tmp_path))
+    another_kernel()
+    log = runs.RunLog(tmp_path)
+    once(log, "wider")
+    earlier = runs.earlier(tmp_path)
+    assert "net" in repr(earlier)
+    assert "<th style='text-align:left'>date</th>" in earlier._repr_html_()
+    labels = [text.get_text() for text in plots.learning_curves([*log, *earlier]).axes[0].texts]
+    assert labels == ["wider", "net"]
+    assert [run.name for run in log] == ["wider"]
+
+
+def test_two_runs_are_compared_in_a_few_lines(tmp_path, another_kernel):
+    once(runs.RunLog(tmp_path))
+    another_kernel()
+    (before,) = runs.earlier(tmp_path)
+    log = runs.RunLog()
+    with log.record("net", trainer := compiled(network(width=6), run_eagerly=True), lr=0.5) as run:
+        trainer.fit(PICTURES, LABELS, verbose=0, callbacks=[run])
+    run.test_accuracy, before.test_accuracy = 0.5, 0.25
+    lines = repr(run.compared_with(before)).splitlines()
+    assert any(line.split() == ["lr", "0.5", "–"] for line in lines)
+    assert any(line.split() == ["conv2d.filters", "6", "4"] for line in lines)
+    assert any(
+        line.split() == ["test", "accuracy", "50.00%", "25.00%", "(-25.00", "points)"]
+        for line in lines
+    )
+    assert len(lines) < 15
+
+
+def test_two_kernels_write_at_once(tmp_path):
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    kernels = [subprocess.Popen([*command, name]) for name in ("one", "two")]
+    assert [kernel.wait() for kernel in kernels] == [0, 0]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 400
+    names = [json.loads(line)["name"] for line in lines]
+    assert names.count("one") == names.count("two") == 200
+    assert len(runs.earlier(tmp_path)) == 400
+
+
+def test_lines_that_hold_no_run_are_passed_over_with_a_note(tmp_path, another_kernel, caplog):
+    path = tmp_path / "log.jsonl"
+    once(runs.RunLog(tmp_path))
+    whole = path.read_text()
+    foreign = [
+        '{"name": 3}',
+        "no JSON",
+        "[]",
+        "\udcff",
+        whole.replace('"history": {', '"history": {"a": 1, '),
+    ]
+    path.write_text("\n".join(foreign) + "\n" + whole[:100], errors="surrogateescape")
+    once(runs.RunLog(tmp_path), "after a half-written line")
+    another_kernel()
+    assert [run.name for run in runs.earlier(tmp_path)] == ["after a half-written line"]
+    assert caplog.messages == ["log.jsonl: passed over 6 lines that hold no run: 1, 2, 3, 4, 5, …"]
+
+
+def test_a_folder_that_can_t_be_written_costs_one_warning_and_no_training(tmp_path, caplog):
+    (tmp_path / "runs").write_text("a file in its place")
+    log = runs.RunLog(tmp_path / "runs")
+    once(log)
+    once(log, "another", resume=True)
+    assert [run.name for run in log] == ["net", "another"]
+    assert [message.split(" (")[0] for message in caplog.messages] == [
+        "Runs can't be written to the log's folder",
+        "The checkpoint after epoch 1 could not be written",
+    ]
+    assert str(tmp_path) not in caplog.text
+
+
+def test_no_folder_no_runs(tmp_path):
+    assert repr(runs.earlier(tmp_path / "nowhere")) == "no runs yet"
+    runs.RunLog(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()

@@ -105,12 +105,12 @@ class Run(keras.callbacks.Callback):
     # ---- What Keras calls ----------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        planned = {"epochs": self.params["epochs"], "steps": self.params["steps"]}
-        self._progress = Progress(**planned)
+        self._progress = self._begun()
         self._line.show(at_once=True)
         self._feed = Feed.of_fit()
         batch = self._feed.batch_size if self._feed else None
-        self.inputs = describe(self.model, **planned, batch=batch)
+        planned = {"epochs": self.params["epochs"], "steps": self.params["steps"], "batch": batch}
+        self.inputs = describe(self.model, **planned)
         if self._checkpoints and not self._checkpoint:
             identity = [self.name, plain(self.settings), self.inputs]
             self._checkpoint = Checkpoint(self._checkpoints, self.name, identity)
@@ -120,11 +120,11 @@ class Run(keras.callbacks.Callback):
         self._progress.begin_epoch(epoch)
 
     def on_train_batch_end(self, batch, logs=None):
-        is_first, loss = not self._progress.made, (logs or {}).get("loss", 0.0)
+        is_first, loss = not self._progress.made, (logs or {}).get("loss")
         self._progress.count(batch + 1, loss)
         if is_first:
             self.first_step_seconds += self._progress.first_seconds
-        if not math.isfinite(loss):
+        if loss is not None and not math.isfinite(loss):
             self.diverged = self.model.stop_training = True
             self.note = f"ended in {self._progress.place}: then its loss was {loss}. "
             self.note += not_finite(self.model, self._progress.losses)
@@ -151,6 +151,9 @@ class Run(keras.callbacks.Callback):
         self._progress = None
         self._line.show(at_once=True)
 
+    def _begun(self, **done) -> Progress:
+        return Progress(self.params["epochs"], self.params["steps"], **done)
+
     def _so_far(self) -> dict:
         kept = ("epochs", "history", "seconds", "first_step_seconds")
         return {name: getattr(self, name) for name in kept}
@@ -164,8 +167,7 @@ class Run(keras.callbacks.Callback):
         self.model._initial_epoch = so_far["epochs"]  # as Keras's BackupAndRestore does
         self.history, self.seconds = so_far["history"], so_far["seconds"]
         self.first_step_seconds = so_far["first_step_seconds"]
-        planned = {"epochs": self.params["epochs"], "steps": self.params["steps"]}
-        self._progress = Progress(**planned, done=so_far["epochs"], seconds=self.seconds)
+        self._progress = self._begun(done=so_far["epochs"], seconds=self.seconds)
         self._line.show(at_once=True)
 
     # ---- What the log calls --------------------------------------------------------------------

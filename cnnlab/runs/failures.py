@@ -47,11 +47,12 @@ def is_out_of_memory(error: tf.errors.OpError) -> bool:
     return isinstance(error, tf.errors.ResourceExhaustedError) or is_of_xla
 
 
-def out_of_memory(trainer: keras.Model, feed: Feed | None, *, validating: bool) -> str:
+def out_of_memory(trainer: keras.Model | None, feed: Feed | None, *, validating: bool) -> str:
     """Say which batch size fits into the memory, found by a step with each of half the size.
 
     Args:
-        trainer: Compiled; its weights and all other variables are as they were afterwards.
+        trainer: Compiled; its weights and all other variables are as they were afterwards. None
+            if it came to no training.
         feed: Where its batches came from; None if that isn't known.
         validating: Whether it was in validation, which has a batch size of its own.
     """
@@ -61,9 +62,8 @@ def out_of_memory(trainer: keras.Model, feed: Feed | None, *, validating: bool) 
             "a one. Training itself fits: pass fit a smaller validation_batch_size."
         )
     start = "Expected a batch that fits into the device's memory. Received: "
-    shared = trainer.distribute_strategy.num_replicas_in_sync > 1
-    if feed is None or shared:
-        return f"{start}too large a one. Try half the batch size."
+    if trainer is None or feed is None or trainer.distribute_strategy.num_replicas_in_sync > 1:
+        return f"{start}more than fits. Try half the batch size, or a smaller network."
     batch = feed.first_batch()
     size = rows_of(batch)
     found = _largest_that_fits(trainer, batch, size)

@@ -42,8 +42,9 @@ class Feed:
         for _ in range(epochs):
             with self._epoch_iterator.catch_stop_iteration():
                 for first, last, batches in self._epoch_iterator:
-                    for _ in range(first, last + 1):
-                        next(batches, None)
+                    drawn = [next(batches, None) for _ in range(first, last + 1)]
+                    if drawn[0] is None:
+                        raise StopIteration  # as the training step does; Keras expects it
 
     def first_batch(self) -> tuple:
         """Draw a batch: (x, y, sample weights), None for what there isn't."""

@@ -43,13 +43,14 @@ class Progress:
     def begin_epoch(self, epoch: int) -> None:
         self.epoch, self.step = epoch, 0
 
-    def count(self, step: int, loss: float) -> None:
-        """Note that `step` steps of the epoch are made, and the mean loss of them."""
+    def count(self, step: int, loss: float | None) -> None:
+        """Note that `step` steps of the epoch are made, and their mean loss if it is known."""
+        step = min(step, self.steps or step)  # the last call of several steps may have fewer
         self.made += step - self.step
         self.step = step
         if not self._first:
             self._first, self.first_seconds = self.made, time.perf_counter() - self._start
-        if math.isfinite(loss):
+        if loss is not None and math.isfinite(loss):
             self.losses = [*self.losses[:1], loss]
 
     def end_epoch(self) -> None:

@@ -99,6 +99,7 @@ def test_stop_outside_of_a_notebook_is_logged(caplog):
     assert caplog.messages == [f"net: {run.note}"]
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # Keras, of any generator's end
 def test_steps_that_nobody_counted_before_have_no_time_left(lines):
     def generate():
         yield from shuffled()

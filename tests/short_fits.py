@@ -10,7 +10,7 @@ from keras import layers
 from cnnlab import runs, training
 
 CHANCE = np.random.default_rng(0)
-PICTURES = CHANCE.integers(0, 256, (22, 6, 6, 3)).astype("uint8")
+PICTURES = CHANCE.integers(0, 256, (22, 4, 4, 3)).astype("uint8")
 LABELS = CHANCE.integers(0, 3, 22)
 
 
@@ -37,46 +37,41 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def network(*, width=4, shortcut=False, seed=3, dtype=None):
-    """Pixels (6, 6, 3) -> 3 logits, with chance in training: augmentation and dropout."""
-    keras.utils.set_random_seed(seed)
-    inputs = keras.Input((6, 6, 3))
-    x = training.Augment(crop=1, seed=5)(inputs)
-    x = layers.Rescaling(1 / 255)(x)
-    y = layers.Conv2D(width, 3, padding="same", activation="relu", dtype=dtype)(x)
-    y = layers.BatchNormalization()(y)
-    if shortcut:
-        y = y + layers.Conv2D(width, 1)(x)
-    x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(y))
-    return keras.Model(inputs, layers.Dense(3)(x))
+def network(*, augmented=False, dtype=None):
+    """Pixels (4, 4, 3) -> 3 logits, with chance in training: dropout, and augmentation if asked."""
+    keras.utils.set_random_seed(3)
+    augment = [training.Augment(crop=1, seed=5)] if augmented else []
+    own = [layers.Rescaling(1 / 255), layers.Dropout(0.3), layers.Dense(3, dtype=dtype)]
+    return keras.Sequential([keras.Input((4, 4, 3)), *augment, layers.Flatten(), *own])
 
 
-def compiled(model, optimizer=None, **options):
+def compiled(model, optimizer=None, *, run_eagerly=True, **options):
+    """Compile a model, by default without a graph, which takes longer to make than to run."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer or keras.optimizers.Adam(0.01), loss, ["accuracy"], **options)
+    options = options | {"metrics": ["accuracy"], "run_eagerly": run_eagerly}
+    model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss, **options)
     return model
 
 
-def shuffled(batch_size=5, seed=1, **options):
-    return training.shuffled_batches(PICTURES, LABELS, batch_size, seed=seed, **options)
+def shuffled(batch_size=5, **options):
+    return training.shuffled_batches(PICTURES, LABELS, batch_size, seed=1, **options)
 
 
-def fit(log, *, epochs=4, resume=False, beside=(), data=None, trainer=None, name="net", **options):
+def fit(log, *, epochs=3, resume=False, beside=(), data=None, trainer=None, name="net", **options):
     """Train once and log it; return the run."""
     trainer = trainer or compiled(network())
-    batches = (shuffled(),) if data is None else data
+    options = {"shuffle": False, "validation_data": (PICTURES[:7], LABELS[:7])} | options
     with log.record(name, trainer, resume=resume) as run:
-        trainer.fit(
-            *batches,
-            epochs=epochs,
-            verbose=0,
-            validation_data=(PICTURES[:7], LABELS[:7]),
-            callbacks=[*beside, run],
-            **{"shuffle": False} | options,
-        )
+        batches = (shuffled(),) if data is None else data
+        trainer.fit(*batches, epochs=epochs, verbose=0, callbacks=[run, *beside], **options)
     return run
 
 
 def fit_and_die(folder):
     """What another process does in the test of a kernel that is killed."""
-    fit(runs.RunLog(folder), resume=True, beside=[At(2, 1, kill)])
+    fit(runs.RunLog(folder), resume=True, trainer=usual(), beside=[At(1, 2, kill)])
+
+
+def usual():
+    """A trainer as notebooks have it: compiled, augmented, with moments in its optimizer."""
+    return compiled(network(augmented=True), keras.optimizers.Adam(0.01), run_eagerly=False)

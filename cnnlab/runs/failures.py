@@ -21,8 +21,13 @@ def not_finite(trainer: keras.Model, losses: list[float]) -> str:
             "NaN, labels outside of 0…classes − 1, or weights that were broken before"
         )
     rate = f"{float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate)):.3g}"
-    first, last = losses
-    if last > first:
+    first, last = losses[0], losses[-1]
+    if len(losses) == 1:
+        return (
+            "One step led there: most likely the learning rate is too high "
+            f"(now {rate}); try a tenth of it"
+        )
+    if last > 1.5 * first:
         return (
             f"The loss had grown from {first:.3g} to {last:.3g} before: most likely the learning "
             f"rate is too high (now {rate}); try a tenth of it"

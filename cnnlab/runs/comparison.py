@@ -65,7 +65,7 @@ def differences(run: AnyRun, other: AnyRun) -> list[tuple[str, object, object]]:
     found = [(key, run.settings.get(key, "–"), other.settings.get(key, "–")) for key in settings]
     found = [(key, a, b) for key, a, b in found if _text(a) != _text(b)]
     keys = telling_inputs([run, other])
-    return found + [(_short(key), run.inputs[key], other.inputs[key]) for key in keys]
+    return found + [(key, run.inputs[key], other.inputs[key]) for key in keys]
 
 
 def telling_inputs(runs: Sequence[AnyRun]) -> list[str]:
@@ -86,7 +86,7 @@ def telling_inputs(runs: Sequence[AnyRun]) -> list[str]:
 def settings_text(run: AnyRun, inputs: Sequence[str]) -> str:
     """Say a run's settings, and the first few of its inputs that are named."""
     words = [f"{key} {_text(value)}" for key, value in run.settings.items()]
-    words += [f"{_short(key)} {_text(run.inputs[key])}" for key in inputs[:_MOST]]
+    words += [f"{key} {_text(run.inputs[key])}" for key in inputs[:_MOST]]
     return ", ".join(words) + (", …" if len(inputs) > _MOST else "")
 
 
@@ -118,10 +118,6 @@ def _results(run: AnyRun, other: AnyRun) -> list[tuple[str, str, str]]:
         name = {"accuracy": "train accuracy", "val_accuracy": "validation accuracy"}.get(key, key)
         lines.append((name, percent(a), percent(b) + gain))
     return lines
-
-
-def _short(key: str) -> str:
-    return key.removeprefix("optimizer.").removeprefix("loss.")
 
 
 def _text(value: object) -> str:

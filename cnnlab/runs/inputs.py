@@ -38,8 +38,8 @@ def describe(trainer: keras.Model, *, epochs: int, steps: int | None, batch: int
     first = {"epochs": epochs, "steps": steps, "batch": batch, "seed": get_random_seed()}
     layers = list(_layers(trainer))
     found = dict(_flat(first, ""))
-    found |= _flat(_described(trainer.loss), "loss")
-    found |= _flat(_described(trainer.optimizer), "optimizer")
+    for key, thing in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
+        found |= {k.removeprefix(f"{key}."): v for k, v in _flat(_described(thing), key)}
     found["layers"] = len(layers)
     names = Counter()
     for layer in layers:
@@ -115,6 +115,8 @@ def _flat(value: object, key: str) -> Iterator[tuple[str, Plain]]:
                 value, name = {}, value or name  # a function: {"class_name": "function", …}
             elif name.endswith("DTypePolicy"):
                 value, name = {}, value["name"]
+            elif name == "__tensor__":  # a variable's value
+                value, name = {}, value["value"]
             yield key, plain(name)
         for inner, item in value.items():
             if inner not in _IGNORED:

@@ -94,10 +94,12 @@ def test_a_first_loss_that_is_no_number_points_at_the_data():
     assert "No loss before it was a number, so look at what goes in" in run.note
 
 
-@pytest.mark.parametrize(("rate", "seen"), [(1e30, "One step led there"), (300, "had grown from")])
+@pytest.mark.parametrize(("rate", "seen"), [(1e30, "One step led there"), (1e-2, "had grown from")])
 def test_a_loss_that_grew_points_at_the_learning_rate(rate, seen):
-    trainer = compiled(network(), keras.optimizers.SGD(rate))
-    run = fit(runs.RunLog(), trainer=trainer, epochs=40)
+    flat = [keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(1)]
+    trainer = keras.Sequential(flat)  # of pixels as they are: far too large for such rates
+    trainer.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
+    run = fit(runs.RunLog(), trainer=trainer, epochs=9)
     assert seen in run.note
     assert f"most likely the learning rate is too high (now {rate:.3g})" in run.note
 

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -9,18 +11,21 @@ from short_fits import LABELS, PICTURES, compiled, fit, network
 from cnnlab import plots, runs
 from cnnlab.runs import records
 
-# Another kernel that writes 200 lines; `append` needs nothing of a run but its attributes.
-WRITER = """
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from cnnlab.runs import records
-run = SimpleNamespace(date="2026-01-01T00:00:00", name=sys.argv[2], settings={"text": "x" * 5000},
-    inputs={}, parameters=1, history={"loss": [1.0]}, seconds=1.0, first_step_seconds=0.5,
-    stopped=False, diverged=False, test_accuracy=None, note="")
-for number in range(200):
-    records.append(Path(sys.argv[1]), run, number)
-"""
+TESTS = Path(__file__).resolve().parents[1]
+# Another kernel, which says that it is ready, waits for a sign, and writes 200 lines.
+WRITER = (
+    "from test_records import *; print(flush=True); input(); write(Path(sys.argv[1]), 'theirs')"
+)
+
+
+def write(folder, name):
+    """Write 200 lines; `append` needs nothing of a run but its attributes."""
+    state = {"settings": {"text": "x" * 5000}, "inputs": {}, "history": {"loss": [1.0]}, "note": ""}
+    times = {"date": "2026-01-01T00:00:00", "seconds": 1.0, "first_step_seconds": 0.5}
+    ends = {"stopped": False, "diverged": False, "test_accuracy": None, "parameters": 1}
+    run = SimpleNamespace(name=name, **state, **times, **ends)
+    for number in range(200):
+        records.append(folder, run, number)
 
 
 def once(log, name="net", *, epochs=1, **options):
@@ -82,14 +87,18 @@ def test_two_runs_are_compared_in_a_few_lines(tmp_path, another_kernel):
     assert len(lines) < 15
 
 
-def test_two_kernels_write_at_once(tmp_path):
-    command = [sys.executable, "-c", WRITER, str(tmp_path)]
-    kernels = [subprocess.Popen([*command, name]) for name in ("one", "two")]
-    assert [kernel.wait() for kernel in kernels] == [0, 0]
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    assert len(lines) == 400
-    names = [json.loads(line)["name"] for line in lines]
-    assert names.count("one") == names.count("two") == 200
+def test_two_kernels_write_at_once(tmp_path, another_kernel):
+    code = f"import sys; sys.path[:0] = {[str(TESTS), str(TESTS / 'runs')]}; {WRITER}"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        other.stdin.write(b"go\n")
+        other.stdin.flush()
+        write(tmp_path, "ours")
+    assert other.returncode == 0
+    names = [json.loads(line)["name"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert names.count("ours") == names.count("theirs") == 200
+    another_kernel()
     assert len(runs.earlier(tmp_path)) == 400
 
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from cnnlab.runs.feed import Feed, rows_of
+from cnnlab.runs.inputs import layers_of
 
 
 def not_finite(trainer: keras.Model, losses: list[float]) -> str:
@@ -32,7 +33,7 @@ def not_finite(trainer: keras.Model, losses: list[float]) -> str:
             f"The loss had grown from {first:.3g} to {last:.3g} before: most likely the learning "
             f"rate is too high (now {rate}); try a tenth of it"
         )
-    if "float16" in {layer.compute_dtype for layer in trainer._flatten_layers()}:
+    if "float16" in {layer.compute_dtype for layer in layers_of(trainer)}:
         return (
             "The loss hadn't grown before: most likely a number left the range of float16; try "
             f"mixed_bfloat16 or float32, or a lower learning rate (now {rate})"

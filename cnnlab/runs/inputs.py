@@ -36,7 +36,7 @@ def describe(trainer: keras.Model, *, epochs: int, steps: int | None, batch: int
         loss, optimizer, the layers' count and settings, and how they are connected.
     """
     first = {"epochs": epochs, "steps": steps, "batch": batch, "seed": get_random_seed()}
-    layers = list(_layers(trainer))
+    layers = list(layers_of(trainer))
     found = dict(_flat(first, ""))
     for key, thing in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):
         found |= {k.removeprefix(f"{key}."): v for k, v in _flat(_described(thing), key)}
@@ -81,14 +81,14 @@ def parameters(network: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in network.trainable_variables)
 
 
-def _layers(owner: keras.Layer) -> Iterator[keras.Layer]:
+def layers_of(owner: keras.Layer) -> Iterator[keras.Layer]:
     """Yield all layers that compute something, those inside models and other layers too."""
     is_model = isinstance(owner, keras.Model)
     parts = owner.layers if is_model else owner._flatten_layers(include_self=False, recursive=False)
     for layer in parts:
         if not isinstance(layer, keras.Model | keras.layers.InputLayer):
             yield layer
-        yield from _layers(layer)
+        yield from layers_of(layer)
 
 
 def _described(thing: object) -> object:

@@ -109,7 +109,7 @@ def append(folder: Path, run: AnyRun, number: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     if not _ends_with_a_line(path):
-        data = b"\n" + data
+        data = b"\n" + data  # or another kernel is just writing: then an empty line comes between
     # Unbuffered and for appending: one call, at the end of the file as it is then, so that nobody
     # else's line comes between.
     with path.open("ab", buffering=0) as file:

@@ -96,7 +96,8 @@ def test_two_kernels_write_at_once(tmp_path, another_kernel):
         other.stdin.flush()
         write(tmp_path, "ours")
     assert other.returncode == 0
-    names = [json.loads(line)["name"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    names = [json.loads(line)["name"] for line in lines if line]
     assert names.count("ours") == names.count("theirs") == 200
     another_kernel()
     assert len(runs.earlier(tmp_path)) == 400

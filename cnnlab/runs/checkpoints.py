@@ -81,7 +81,8 @@ class Checkpoint:
             optimizer.build(trainer.trainable_variables)
         variables = _state(trainer)
         try:
-            with np.load(self._path, allow_pickle=False) as file:
+            # Opened here, because NumPy leaves a file open that it can't read.
+            with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 progress = json.loads(str(file["progress"]))
                 values = [file[f"arr_{i}"] for i in range(len(variables))]
             if [v.shape for v in values] != [tuple(v.shape) for v in variables]:

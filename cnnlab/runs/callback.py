@@ -67,7 +67,7 @@ class Run(keras.callbacks.Callback):
         self._checkpoints, self._keep = checkpoints, keep
         self._checkpoint: Checkpoint | None = None
         self._feed: Feed | None = None
-        self._progress: Progress | None = None  # while `fit` runs
+        self._progress, self._running, self._trainer = Progress(), False, network
         self._line = Line(self)
 
     @property
@@ -94,7 +94,7 @@ class Run(keras.callbacks.Callback):
         """Describe the run in one line: how far it is, how long that took, its newest score."""
         if self.note:
             return f"{self.name}: {self.note}"
-        if self._progress:
+        if self._running:
             line = f"{self.name}: {self._progress}"
         else:
             planned = self.params["epochs"] if self.params else self.epochs
@@ -104,13 +104,17 @@ class Run(keras.callbacks.Callback):
 
     # ---- What Keras calls ----------------------------------------------------------------------
 
+    def set_model(self, model):
+        super().set_model(model)
+        self._trainer = model
+
     def on_train_begin(self, logs=None):
-        self._progress = self._begun()
+        self._progress, self._running = self._begun(), True
         self._line.show(at_once=True)
         self._feed = Feed.of_fit()
         batch = self._feed.batch_size if self._feed else None
-        planned = {"epochs": self.params["epochs"], "steps": self.params["steps"], "batch": batch}
-        self.inputs = describe(self.model, **planned)
+        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps, "batch": batch}
+        self.inputs = describe(self._trainer, **planned)
         if self._checkpoints and not self._checkpoint:
             identity = [self.name, plain(self.settings), self.inputs]
             self._checkpoint = Checkpoint(self._checkpoints, self.name, identity)
@@ -125,18 +129,16 @@ class Run(keras.callbacks.Callback):
         if is_first:
             self.first_step_seconds += self._progress.first_seconds
         if loss is not None and not math.isfinite(loss):
-            self.diverged = self.model.stop_training = True
+            self.diverged = self._trainer.stop_training = True
             self.note = f"ended in {self._progress.place}: then its loss was {loss}. "
-            self.note += not_finite(self.model, self._progress.losses)
+            self.note += not_finite(self._trainer, self._progress.losses)
         self._line.show(at_once=self.diverged)
 
     def on_test_begin(self, logs=None):
-        if self._progress:
-            self._progress.validating = True
+        self._progress.validating = True
 
     def on_test_end(self, logs=None):
-        if self._progress:
-            self._progress.validating = False
+        self._progress.validating = False
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds = self._progress.seconds
@@ -144,15 +146,16 @@ class Run(keras.callbacks.Callback):
         for metric, value in (logs or {}).items():
             self.history.setdefault(metric, []).append(float(value))
         if self._checkpoint and not self.diverged:
-            self._checkpoint.write(self.model, self._so_far())
+            self._checkpoint.write(self._trainer, self._so_far())
         self._line.show()
 
     def on_train_end(self, logs=None):
-        self._progress = None
+        self._progress, self._running = Progress(), False
         self._line.show(at_once=True)
 
     def _begun(self, **done) -> Progress:
-        return Progress(self.params["epochs"], self.params["steps"], **done)
+        params = self.params or {}
+        return Progress(params["epochs"], params["steps"], **done)
 
     def _so_far(self) -> dict:
         kept = ("epochs", "history", "seconds", "first_step_seconds")
@@ -160,11 +163,11 @@ class Run(keras.callbacks.Callback):
 
     def _go_on(self, checkpoint: Checkpoint) -> None:
         """Take up a run that a killed process began: weights, random states, order, history."""
-        so_far = checkpoint.read(self.model) if self._feed else None
-        if not so_far:
+        so_far = checkpoint.read(self._trainer) if self._feed else None
+        if not so_far or not self._feed:
             return
         self._feed.skip(so_far["epochs"])
-        self.model._initial_epoch = so_far["epochs"]  # as Keras's BackupAndRestore does
+        self._trainer._initial_epoch = so_far["epochs"]  # as Keras's BackupAndRestore does
         self.history, self.seconds = so_far["history"], so_far["seconds"]
         self.first_step_seconds = so_far["first_step_seconds"]
         self._progress = self._begun(done=so_far["epochs"], seconds=self.seconds)
@@ -185,11 +188,11 @@ class Run(keras.callbacks.Callback):
         self.stopped, progress = True, self._progress
         self._release()
         epochs = self.epochs
-        if progress and progress.made:
+        if progress.made:
             self.note = f"stopped in {progress.place}"
         else:
             self.note = "stopped before its first step"
-        learnt = epochs or (progress and progress.made)
+        learnt = epochs or progress.made
         self.note += f": the network {'keeps what it has learnt' if learnt else 'is as it was'}; "
         if not epochs:
             self.note += "no epoch was whole, so the log has no row for it"
@@ -208,13 +211,11 @@ class Run(keras.callbacks.Callback):
         """Say, after the device's memory was full, which batch size would fit."""
         self.note = "out of memory: trying smaller batches…"
         self._line.show(at_once=True)
-        validating = bool(self._progress and self._progress.validating)
-        return out_of_memory(self.model, self._feed, validating=validating)
+        return out_of_memory(self.model, self._feed, validating=self._progress.validating)
 
     def _release(self) -> None:
-        self._progress = self._feed = None
-        if self.model is not None:
-            self.model._initial_epoch = None  # the next `fit` begins with its first epoch
+        self._running, self._feed = False, None
+        self._trainer._initial_epoch = None  # the next `fit` begins with its first epoch
 
     def _tell(self) -> None:
         """Show the note, in a notebook in the place of the line that kept up."""

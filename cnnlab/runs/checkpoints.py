@@ -109,5 +109,5 @@ def _state(trainer: keras.Model) -> list[keras.Variable]:
 
 
 def _array(variable: keras.Variable) -> np.ndarray:
-    value = keras.ops.convert_to_numpy(variable)
+    value = np.asarray(keras.ops.convert_to_numpy(variable))
     return value.astype("float32") if value.dtype.kind == "V" else value  # NumPy has no bfloat16

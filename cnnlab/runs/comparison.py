@@ -107,7 +107,8 @@ def _title(run: AnyRun) -> str:
 
 def _results(run: AnyRun, other: AnyRun) -> list[tuple[str, str, str]]:
     """Say what came of two runs: epochs, seconds, and the accuracies that both have."""
-    lines = [("epochs made", *(str(len(r.history.get("loss", ()))) for r in (run, other)))]
+    made = [str(len(each.history.get("loss", ()))) for each in (run, other)]
+    lines = [("epochs made", made[0], made[1])]
     lines.append(("seconds", f"{run.seconds:.1f}", f"{other.seconds:.1f}"))
     scores = {key: (last(run, key), last(other, key)) for key in ("accuracy", "val_accuracy")}
     scores["test accuracy"] = run.test_accuracy, other.test_accuracy

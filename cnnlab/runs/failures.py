@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from cnnlab.runs.feed import Feed, rows_of
@@ -21,7 +22,7 @@ def not_finite(trainer: keras.Model, losses: list[float]) -> str:
             "No loss before it was a number, so look at what goes in: pixels or targets that are "
             "NaN, labels outside of 0…classes − 1, or weights that were broken before"
         )
-    rate = f"{float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate)):.3g}"
+    rate = f"{float(np.asarray(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))):.3g}"
     first, last = losses[0], losses[-1]
     if len(losses) == 1:
         return (
@@ -80,7 +81,11 @@ def out_of_memory(trainer: keras.Model | None, feed: Feed | None, *, validating:
 
 def _largest_that_fits(trainer: keras.Model, batch: tuple, size: int) -> int | None:
     """Make a step with half of the rows, a quarter, …, until one ends well."""
-    variables = [*trainer.variables, *trainer.optimizer.variables, *trainer.metrics_variables]
+    variables = [
+        *trainer.variables,
+        *trainer.optimizer.variables,
+        *(trainer.metrics_variables or ()),
+    ]
     before = [variable.numpy() for variable in variables]
     try:
         while size > 1:

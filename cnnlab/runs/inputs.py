@@ -58,7 +58,7 @@ def plain(value: object) -> Plain:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.ndarray | keras.Variable):
-        return plain(keras.ops.convert_to_numpy(value).tolist())
+        return plain(np.asarray(keras.ops.convert_to_numpy(value)).tolist())
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
@@ -97,10 +97,11 @@ def _described(thing: object) -> object:
         return {str(i): _described(item) for i, item in enumerate(thing)}
     if isinstance(thing, Mapping):
         return {key: _described(item) for key, item in thing.items()}
-    if not hasattr(thing, "get_config"):
+    get_config = getattr(thing, "get_config", None)
+    if get_config is None:
         return thing
     try:
-        config = thing.get_config()
+        config = get_config()
     except Exception:  # somebody's own class may not have one, or one that fails in any way
         config = {}
     return {"class_name": type(thing).__name__, "config": config}

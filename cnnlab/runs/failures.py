@@ -94,7 +94,7 @@ def _largest_that_fits(trainer: keras.Model, batch: tuple, size: int) -> int | N
                 lambda rows, n=size: rows if rows is None else rows[:n], batch
             )
             try:
-                trainer.train_on_batch(*first_rows)
+                trainer.train_on_batch(*(first_rows or ()))
             except tf.errors.OpError as error:
                 if not is_out_of_memory(error):
                     raise

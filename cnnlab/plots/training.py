@@ -171,16 +171,31 @@ def _score(run: Run, metric: str) -> float | None:
 
 
 def _run_names(runs: Sequence[Run], *, ignore: str | None = None) -> list[str]:
-    """Name runs, adding to equal names the settings that differ, and a count where none does."""
-    names = []
-    for run in runs:
-        twins = [other.settings for other in runs if other.name == run.name]
-        keys = dict.fromkeys(key for settings in twins for key in settings if key != ignore)
-        differ = [key for key in keys if len({repr(twin.get(key)) for twin in twins}) > 1]
-        shown = (f"{key}={_short(run.settings[key])}" for key in differ if key in run.settings)
-        names.append(" ".join([run.name, *shown]))
+    """Name runs, adding to equal names what differs, and a count where nothing does.
+
+    Settings that differ are added to equal names; then, to names that are still equal, the first
+    two of the inputs that differ, for runs that list them as those of `cnnlab.runs` do.
+    """
+    settings = [{k: v for k, v in run.settings.items() if k != ignore} for run in runs]
+    names = _told_apart([run.name for run in runs], settings)
+    inputs = [{k: v for k, v in getattr(run, "inputs", {}).items() if k != ignore} for run in runs]
+    names = _told_apart(names, inputs, most=2)
     earlier = [names[:i].count(name) for i, name in enumerate(names)]
     return [f"{name} #{n + 1}" if n else name for name, n in zip(names, earlier, strict=True)]
+
+
+def _told_apart(
+    names: list[str], values: Sequence[Mapping[str, object]], *, most: int | None = None
+) -> list[str]:
+    """Add to equal names those of their values that differ."""
+    told = []
+    for name, own in zip(names, values, strict=True):
+        twins = [value for other, value in zip(names, values, strict=True) if other == name]
+        keys = dict.fromkeys(key for twin in twins for key in twin)
+        differ = [key for key in keys if len({repr(twin.get(key)) for twin in twins}) > 1]
+        shown = (f"{key}={_short(own[key])}" for key in differ[:most] if key in own)
+        told.append(" ".join([name, *shown]))
+    return told
 
 
 def _short(value: object) -> str:

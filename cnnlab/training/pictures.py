@@ -185,6 +185,10 @@ class _LookUp(keras.layers.Layer):
             self.visits = self.add_weight(shape=(len(table),), name="visits", **counted)
             self.start_over()
 
+    def get_config(self) -> dict:
+        """Say what can be said, for the log of runs: not the table of pictures."""
+        return super().get_config() | {"mirror": self.mirror}
+
     def start_over(self) -> None:
         if self.mirror:
             coins = keras.random.randint(self.visits.shape, 0, 2)

@@ -41,10 +41,11 @@ def test_records_what_fit_did(network):
 
 def test_same_settings_replace_and_other_settings_add(network):
     log = runs.RunLog()
-    for lr, epochs in ((0.01, 1), (0.02, 1), (0.01, 2)):
+    for lr in (0.01, 0.02, 0.01):
         with log.record("linear", network, lr=lr) as run:
-            fit(network, run, epochs=epochs)
-    assert [(run.settings["lr"], len(run.history["loss"])) for run in log] == [(0.01, 2), (0.02, 1)]
+            fit(network, run)
+    assert [run.settings["lr"] for run in log] == [0.01, 0.02]
+    assert next(iter(log)) is run
 
 
 def test_stop_keeps_the_whole_epochs_and_ends_the_block(network):
@@ -61,6 +62,15 @@ def test_a_run_without_a_whole_epoch_is_not_logged(network):
     with log.record("linear", network) as run:
         fit(network, run, callbacks=[InterruptAt(0)])
     assert len(log) == 0
+
+
+def test_keras_s_own_callbacks_stand_beside(network, tmp_path):
+    log = runs.RunLog()
+    with log.record("linear", network) as run:
+        stopping = keras.callbacks.EarlyStopping("val_loss", min_delta=99)
+        fit(network, run, epochs=4, callbacks=[keras.callbacks.CSVLogger(tmp_path / "c"), stopping])
+    assert run.epochs == 2
+    assert len((tmp_path / "c").read_text().splitlines()) == 1 + 2
 
 
 def test_other_errors_are_not_swallowed(network):

@@ -1,0 +1,224 @@
+"""A training run: the callback that follows `fit`, shows how far it is, and says how it ended."""
+
+import datetime
+import logging
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+
+from cnnlab.runs.checkpoints import Checkpoint
+from cnnlab.runs.comparison import AnyRun, Comparison
+from cnnlab.runs.failures import not_finite, out_of_memory
+from cnnlab.runs.feed import Feed
+from cnnlab.runs.inputs import describe, parameters, plain
+from cnnlab.runs.progress import Line, Progress, is_in_notebook
+
+logger = logging.getLogger(__name__)
+
+
+class Run(keras.callbacks.Callback):
+    """One training run, filled in while `fit` goes on; in a notebook, a line that keeps up.
+
+    Attributes:
+        name: What was trained, in words.
+        network: What was trained.
+        settings: The hyperparameters that tell this run from others of the same name.
+        inputs: What went into it beside them, as Keras tells it: steps, batch, optimizer, layers.
+        history: Metric name to one value an epoch, as in Keras's `History`.
+        parameters: Number of trained weights.
+        seconds: From the start of `fit` to the end of its last whole epoch, validation included.
+        first_step_seconds: The first batch's share of them: tracing and compiling, for the most
+            part.
+        stopped: Whether it was interrupted.
+        diverged: Whether it ended because its loss was no number any more.
+        note: How it ended, where that isn't as planned: one sentence or two, else empty.
+        date: When it began, local time in ISO 8601.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: keras.Model,
+        settings: Mapping[str, object],
+        *,
+        checkpoints: Path | None = None,
+        keep: Callable | None = None,
+    ):
+        """Begin a record; `RunLog.record` does it.
+
+        Args:
+            name: As above.
+            network: As above.
+            settings: As above.
+            checkpoints: Folder of the checkpoints to write and to go on from; None for neither.
+            keep: Called with the run when it was scored, to write it down again.
+        """
+        super().__init__()
+        self.name, self.network, self.settings = name, network, dict(settings)
+        self.inputs: dict[str, object] = {}
+        self.parameters = parameters(network)
+        self.history: dict[str, list[float]] = {}
+        self.seconds, self.first_step_seconds = 0.0, 0.0
+        self.stopped, self.diverged, self.note = False, False, ""
+        self.date = datetime.datetime.now().isoformat(timespec="seconds")
+        self._test_accuracy: float | None = None
+        self._checkpoints, self._keep = checkpoints, keep
+        self._checkpoint: Checkpoint | None = None
+        self._feed: Feed | None = None
+        self._progress, self._running, self._trainer = Progress(), False, network
+        self._line = Line(self)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs in the history."""
+        return max(map(len, self.history.values()), default=0)
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """0…1, set when the test set is opened, None before."""
+        return self._test_accuracy
+
+    @test_accuracy.setter
+    def test_accuracy(self, share: float | None) -> None:
+        self._test_accuracy = share
+        if self._keep:
+            self._keep(self)
+
+    def compared_with(self, other: AnyRun) -> Comparison:
+        """Show in a few lines in what this run and another differ: what went in, what came out."""
+        return Comparison(self, other)
+
+    def __repr__(self) -> str:
+        """Describe the run in one line: how far it is, how long that took, its newest score."""
+        if self.note:
+            return f"{self.name}: {self.note}"
+        if self._running:
+            line = f"{self.name}: {self._progress}"
+        else:
+            planned = self.params["epochs"] if self.params else self.epochs
+            line = f"{self.name}: epoch {self.epochs}/{planned}, {self.seconds:.1f} s"
+        score = self.history.get("val_accuracy")
+        return f"{line}, validation {score[-1]:.2%}" if score else line
+
+    # ---- What Keras calls ----------------------------------------------------------------------
+
+    def set_model(self, model):
+        super().set_model(model)
+        self._trainer = model
+
+    def on_train_begin(self, logs=None):
+        self._progress, self._running = self._begun(), True
+        self._line.show(at_once=True)
+        self._feed = Feed.of_fit()
+        batch = self._feed.batch_size if self._feed else None
+        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps, "batch": batch}
+        self.inputs = describe(self._trainer, **planned)
+        if self._checkpoints and not self._checkpoint:
+            identity = [self.name, plain(self.settings), self.inputs]
+            self._checkpoint = Checkpoint(self._checkpoints, self.name, identity)
+            self._go_on(self._checkpoint)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._progress.begin_epoch(epoch)
+
+    def on_train_batch_end(self, batch, logs=None):
+        is_first, loss = not self._progress.made, (logs or {}).get("loss")
+        self._progress.count(batch + 1, loss)
+        if is_first:
+            self.first_step_seconds += self._progress.first_seconds
+        if loss is not None and not math.isfinite(loss):
+            self.diverged = self._trainer.stop_training = True
+            self.note = f"ended in {self._progress.place}: then its loss was {loss}. "
+            self.note += not_finite(self._trainer, self._progress.losses)
+        self._line.show(at_once=self.diverged)
+
+    def on_test_begin(self, logs=None):
+        self._progress.validating = True
+
+    def on_test_end(self, logs=None):
+        self._progress.validating = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds = self._progress.seconds
+        self._progress.end_epoch()
+        for metric, value in (logs or {}).items():
+            self.history.setdefault(metric, []).append(float(value))
+        if self._checkpoint and not self.diverged:
+            self._checkpoint.write(self._trainer, self._so_far())
+        self._line.show()
+
+    def on_train_end(self, logs=None):
+        self._progress, self._running = Progress(), False
+        self._line.show(at_once=True)
+
+    def _begun(self, **done) -> Progress:
+        params = self.params or {}
+        return Progress(params["epochs"], params["steps"], **done)
+
+    def _so_far(self) -> dict:
+        kept = ("epochs", "history", "seconds", "first_step_seconds")
+        return {name: getattr(self, name) for name in kept}
+
+    def _go_on(self, checkpoint: Checkpoint) -> None:
+        """Take up a run that a killed process began: weights, random states, order, history."""
+        so_far = checkpoint.read(self._trainer) if self._feed else None
+        if not so_far or not self._feed:
+            return
+        self._feed.skip(so_far["epochs"])
+        self._trainer._initial_epoch = so_far["epochs"]  # as Keras's BackupAndRestore does
+        self.history, self.seconds = so_far["history"], so_far["seconds"]
+        self.first_step_seconds = so_far["first_step_seconds"]
+        self._progress = self._begun(done=so_far["epochs"], seconds=self.seconds)
+        self._line.show(at_once=True)
+
+    # ---- What the log calls --------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """End as planned, or because the loss was no number any more."""
+        self._release()
+        if self._checkpoint:
+            self._checkpoint.remove()
+        if self.diverged:
+            self._tell()
+
+    def stop(self) -> None:
+        """End because the kernel was interrupted, and say what was kept."""
+        self.stopped, progress = True, self._progress
+        self._release()
+        epochs = self.epochs
+        if progress.made:
+            self.note = f"stopped in {progress.place}"
+        else:
+            self.note = "stopped before its first step"
+        learnt = epochs or progress.made
+        self.note += f": the network {'keeps what it has learnt' if learnt else 'is as it was'}; "
+        if not epochs:
+            self.note += "no epoch was whole, so the log has no row for it"
+        else:
+            self.note += f"its row in the log ends with epoch {epochs}"
+            self.note += ", after which resume=True goes on" if self._checkpoint else ""
+        self._tell()
+
+    def fail(self, error: Exception) -> None:
+        """End because of an error, which goes its own way."""
+        self._release()
+        self.note = f"ended by {type(error).__name__}"
+        self._line.show(at_once=True)
+
+    def fitting_batch(self) -> str:
+        """Say, after the device's memory was full, which batch size would fit."""
+        self.note = "out of memory: trying smaller batches…"
+        self._line.show(at_once=True)
+        return out_of_memory(self.model, self._feed, validating=self._progress.validating)
+
+    def _release(self) -> None:
+        self._running, self._feed = False, None
+        self._trainer._initial_epoch = None  # the next `fit` begins with its first epoch
+
+    def _tell(self) -> None:
+        """Show the note, in a notebook in the place of the line that kept up."""
+        self._line.show(at_once=True)
+        if not is_in_notebook():
+            logger.warning("%s", self)

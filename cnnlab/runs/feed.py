@@ -1,0 +1,57 @@
+"""What a running `fit` takes its batches from.
+
+Keras tells a callback nothing of the data. Three things need it: which batch size a run had, which
+one would fit into memory, and, when a run goes on, the random orders of the epochs that it made
+already. So it is looked up in `fit`'s own frame, by the name that it has there (Keras 3.15).
+"""
+
+from __future__ import annotations
+
+import inspect
+
+import keras
+import tensorflow as tf
+
+
+class Feed:
+    """The batches of the `fit` that is running."""
+
+    def __init__(self, epoch_iterator):
+        self._epoch_iterator = epoch_iterator
+
+    @classmethod
+    def of_fit(cls) -> Feed | None:
+        """Find the batches of the `fit` that called, None if it has none by Keras's name."""
+        frame = inspect.currentframe()
+        while frame := frame and frame.f_back:
+            found = frame.f_locals.get("epoch_iterator")
+            if hasattr(found, "data_adapter"):
+                return cls(found)
+        return None
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows a step, None if the data don't say."""
+        return self._epoch_iterator.data_adapter.batch_size
+
+    def skip(self, epochs: int) -> None:
+        """Draw and drop the batches of whole epochs, as `fit` would draw them.
+
+        What is random in them, such as their order, then goes on as if it had been used.
+        """
+        for _ in range(epochs):
+            with self._epoch_iterator.catch_stop_iteration():
+                for first, last, batches in self._epoch_iterator:
+                    drawn = [next(batches, None) for _ in range(first, last + 1)]
+                    if drawn[0] is None:
+                        raise StopIteration  # as the training step does; Keras expects it
+
+    def first_batch(self) -> tuple:
+        """Draw a batch: (x, y, sample weights), None for what there isn't."""
+        batches = self._epoch_iterator.data_adapter.get_tf_dataset()
+        return keras.utils.unpack_x_y_sample_weight(next(iter(batches)))
+
+
+def rows_of(batch: object) -> int:
+    """Count a batch's rows."""
+    return int(tf.shape(keras.tree.flatten(batch)[0])[0])

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from cnnlab.plots import canvas
+from cnnlab.plots.descriptions import describe
 
 LARGEST_CELL = 2.7  # inches
 CONTENT = "\0content"  # no style's name
@@ -27,11 +28,11 @@ class Painting(canvas.Figure):
 
     _repr_png_ = None
 
-    def _repr_jpeg_(self) -> bytes:
+    def _repr_jpeg_(self) -> tuple[bytes, dict[str, str]]:
         drawn, small = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=self.dpi, facecolor=self.get_facecolor())
         Image.open(drawn).convert("RGB").save(small, **JPEG)
-        return small.getvalue()
+        return small.getvalue(), {"alt": describe(self)}
 
 
 def board(

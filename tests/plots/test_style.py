@@ -12,11 +12,11 @@ from cnnlab.plots import canvas
 def test_a_notebook_keeps_a_painting_as_jpeg_alone_and_in_few_bytes():
     noise = pictures(4, 300, 300)
     figure = plots.board({"": noise})
-    saved = figure._repr_jpeg_()
+    saved = figure._repr_jpeg_()[0]
     assert Image.open(io.BytesIO(saved)).size == tuple(np.rint(100 * figure.get_size_inches()))
     assert Image.open(io.BytesIO(saved)).format == "JPEG"
     assert figure._repr_png_ is None
-    assert len(saved) < 0.5 * len(plots.grid(noise)._repr_png_())
+    assert len(saved) < 0.5 * len(plots.grid(noise)._repr_png_()[0])
 
 
 def test_board_puts_each_picture_its_name_and_its_note_in_its_place():

@@ -67,6 +67,7 @@ SETS = {
             "matplotlib==3.10.0",
             "pillow==11.3.0",
             "scipy==1.16.3",
+            "ipython==7.34.0",
             *TOOLS,
         ],
     ),

@@ -250,7 +250,7 @@ def _apart(ax: Axes, middles: np.ndarray, names: Sequence[str]) -> np.ndarray:
                 moved = True
         if not moved:
             break
-    return places / inches
+    return middles + (places - middles * inches) / inches  # exact where none was moved
 
 
 def _digits(value: float) -> str:

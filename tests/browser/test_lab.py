@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 # What a test does in the page. Where a notebook is open, `book` is its panel's content.
 BOOK = "const book = jupyterapp.shell.currentWidget.content;"
-CELL_SECONDS, ALL_SECONDS = 120, 400
+CELL_SECONDS, ALL_SECONDS = 240, 1200
 
 
 class Lab:

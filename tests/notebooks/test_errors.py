@@ -38,7 +38,7 @@ def test_a_documented_error_shows_its_sentence_and_the_reader_s_own_lines(output
     assert sentence == f"{error.ename}: {error.evalue}"
     lines = list(CELLS.values())[number - 1].splitlines()
     assert code[0] == f"----> {len(lines)} {lines[-1]}"
-    assert code[1:] in ([], ["----> 5 return images.read(source)"])
+    assert code[1:] in ([], ["----> 4 return images.read(source)"])
 
 
 @pytest.mark.notebook

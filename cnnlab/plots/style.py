@@ -231,12 +231,11 @@ def close_ups(
         [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[width, 8.3 - width]
     ).values()
     _paint(whole, image)
-    canvas.note(whole, f"all {w} × {h} pixels")
+    canvas.note(whole, f"all {w} × {h} pixels; beside them the framed places of {side} × {side}")
     for ax, (row, column) in zip(places, corners, strict=True):
         _paint(ax, image[row : row + side, column : column + side])
         corner = (column - 0.5, row - 0.5)
         whole.add_patch(Rectangle(corner, side, side, fill=False, ec="white", lw=1.4))
-    canvas.note(places[-1], f"the framed places, {side} px")
     return figure
 
 

@@ -66,8 +66,11 @@ def lab_address(tmp_path_factory):
         "LabApp.expose_app_in_browser": True,  # as `window.jupyterapp`
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{k}={v}" for k, v in options.items())]
+    environment = os.environ | places
+    for name in ("MPLBACKEND", "TF_CPP_MIN_LOG_LEVEL"):  # the tests' own, which a reader hasn't set
+        environment.pop(name, None)
     with (home / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, env=os.environ | places, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         wait_for(f"http://127.0.0.1:{port}/api?token={token}", server, home / "log.txt")
         yield f"http://127.0.0.1:{port}/lab/tree/notebooks/{{}}?token={token}"

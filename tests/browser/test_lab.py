@@ -97,8 +97,10 @@ class Lab:
         self.page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
 
     def errors(self) -> list[str]:
+        """List what is red: errors, and texts on stderr."""
         outputs = [output for cell in self.cells() for output in cell.get("outputs", [])]
-        return [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
+        errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
+        return errors + ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
 
     def broken_pictures(self) -> list[int]:
         """List the cells whose figures are not to be seen when the reader comes to them."""

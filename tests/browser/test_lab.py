@@ -124,6 +124,7 @@ class Lab:
 def opened(chromium, lab_address):
     """Open notebooks by their names; end their kernels afterwards."""
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(180_000)
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
 
@@ -132,7 +133,7 @@ def opened(chromium, lab_address):
         page.wait_for_function(
             "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel"
             "?.status === 'idle'",
-            timeout=60_000,
+            timeout=180_000,
         )
         return Lab(page)
 

@@ -39,7 +39,7 @@ class Set(NamedTuple):
 def pinned() -> list[str]:
     """List the lines of requirements.txt that are packages."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if re.match(r"\w", line)]
+    return [line.partition("  #")[0] for line in lines if re.match(r"\w", line)]
 
 
 def oldest() -> list[str]:

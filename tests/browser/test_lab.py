@@ -102,7 +102,7 @@ class Lab:
         errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
         return errors + ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
 
-    def broken_pictures(self) -> list[int]:
+    def broken_pictures(self) -> list[tuple[int, str]]:
         """List the cells whose figures are not to be seen when the reader comes to them."""
         broken = []
         for i, cell in enumerate(self.cells()):

@@ -114,7 +114,7 @@ class Lab:
                     f"(pictures => pictures.length && pictures.every(p => p.naturalWidth))({seen})"
                 )
                 try:
-                    self.wait_until(ready, 5)
+                    self.wait_until(ready, 60)
                 except Exception as error:
                     broken.append((i, str(error)[:100]))
         return broken

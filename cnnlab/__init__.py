@@ -54,7 +54,8 @@ def start_tensorflow(*, keep_compiled: str | os.PathLike[str] | None = None) -> 
 
     What TensorFlow's C++ side prints while it starts is left out, whatever the log level: in a
     notebook it would stand under the first cell as an error. Afterwards only what ends the process
-    is printed there. Python's own errors and warnings are not affected.
+    is printed there, and by TensorFlow 2.20 a few reports at any log level. Python's own errors and
+    warnings are not affected.
 
     Args:
         keep_compiled: A folder, made if it isn't there, in which XLA keeps its compiled programs

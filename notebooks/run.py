@@ -8,8 +8,10 @@ from pathlib import Path
 
 # The kernel of this interpreter, before one of the same name that the user registered elsewhere.
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+import nbformat
 import papermill
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,9 +74,25 @@ def run(path: Path, outputs: Path, given: dict[str, str], here: Path) -> None:
         raise SystemExit(f"{e}\nFAILED {source}, In [{e.exec_count}]: {e.ename}: {e.evalue}") from e
     except (OSError, RuntimeError) as e:  # no such file; the kernel died: often, out of memory
         raise SystemExit(f"FAILED {source}: {e}") from e
-    page, _ = HTMLExporter().from_notebook_node(book, {"metadata": {"name": path.stem}})
-    target.with_suffix(".html").write_text(page, encoding="utf-8")
+    target.with_suffix(".html").write_text(page(book, path.stem), encoding="utf-8")
     print(f"{source}: {book.metadata.papermill.duration:.0f} s, results in {target} and .html")
+
+
+def page(book: NotebookNode, name: str) -> str:
+    """Make a page of a notebook: one file, with a table of its sections, that needs no network."""
+    headings = [
+        re.sub(r"[`*]", "", heading)
+        for cell in book.cells
+        if cell.cell_type == "markdown"
+        for heading in re.findall(r"^# +(.+)$", cell.source, re.MULTILINE)
+    ]
+    links = "\n".join(f"- [{text}](<#{text.replace(' ', '-')}>)" for text in headings[1:])
+    contents = nbformat.v4.new_markdown_cell(
+        f'<nav aria-label="Contents">\n\n{links}\n\n</nav>', metadata={"tags": ["contents"]}
+    )
+    book = nbformat.from_dict({**book, "cells": [*book.cells[:1], contents, *book.cells[1:]]})
+    exporter = HTMLExporter(template_name="page", extra_template_basedirs=[str(ROOT / "notebooks")])
+    return exporter.from_notebook_node(book, {"metadata": {"name": name}})[0]
 
 
 def value(text: str, parameter: dict[str, str], here: Path) -> object:

@@ -21,12 +21,13 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def pytest_collection_modifyitems(config, items):
     """Keeps tests with a costly fixture in common on one core: a file's, or a notebook's.
 
-    Leaves fuzzing out unless the command line asks for it.
+    Leaves fuzzing and the browser out unless the command line asks for them.
     """
-    if "fuzz" not in config.option.markexpr:
-        left_out = [item for item in items if item.get_closest_marker("fuzz")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    for marker in ("fuzz", "browser"):
+        if marker not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(marker)]
+            items[:] = [item for item in items if item not in left_out]
+            config.hook.pytest_deselected(items=left_out)
     for item in items:
         notebook = item.callspec.params.get("session") if hasattr(item, "callspec") else None
         group = notebook.stem if notebook else item.path.name

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,9 @@ import tensorflow as tf
 print(float(tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))))
 """
     done = run(code)
-    assert (done.stdout, done.stderr) == ("2.0\n", "mine")
+    silent = not metadata.version("tensorflow").startswith("2.20.")  # it reports at any log level
+    assert done.stdout == "2.0\n"
+    assert done.stderr == "mine" if silent else done.stderr.startswith("mine")
 
 
 def switches(gpu: bool, version: str = "2.21.0") -> list[str | None]:
@@ -137,6 +140,8 @@ def test_xla_is_told_only_beside_a_gpu_and_by_versions_that_know_the_flag(no_swi
 @pytest.mark.slow
 def test_the_second_process_compiles_nothing(no_switches, tmp_path):
     """The flags are ones that TensorFlow knows, and programs are written and read again."""
+    if not cnnlab._version_in(cnnlab._KNOW_KEPT):
+        pytest.skip("no version of TensorFlow that is known to bear it")
     code = f"""
 import cnnlab
 cnnlab.start_tensorflow(keep_compiled={str(tmp_path)!r})

@@ -7,12 +7,14 @@ notebook 3 throughout. Corrupted and shuffled ones are a test of robustness in n
 from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8
 from cnnlab.images.batches import in_batches, is_dataset, shape_of
 from cnnlab.images.corruption import CORRUPTIONS, corrupt, shuffle_tiles
-from cnnlab.images.decoding import HEIC_REMEDY, endings, is_heic, is_picture
-from cnnlab.images.files import read, save
+from cnnlab.images.decoding import HEIC_REMEDY, PictureError, endings, is_heic, is_picture
+from cnnlab.images.files import NothingToReadError, read, save
 
 __all__ = [
     "CORRUPTIONS",
     "HEIC_REMEDY",
+    "NothingToReadError",
+    "PictureError",
     "corrupt",
     "endings",
     "height_and_width",

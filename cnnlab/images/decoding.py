@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from cnnlab._notebook import ShortTraceback
 from cnnlab.images.arrays import from_array
 
 FITS = ("crop", "pad", "stretch")
@@ -38,6 +39,10 @@ HEIC_REMEDY = (
     "HEIC, which Pillow doesn't read: convert it to JPEG, or install pillow-heif and call "
     "pillow_heif.register_heif_opener()"
 )
+
+
+class PictureError(ShortTraceback, ValueError):
+    """A file is no picture that can be read, or too large a one; the message says why."""
 
 
 def formats() -> list[str]:
@@ -92,13 +97,13 @@ def decode(
                 raise
             return _decode(io.BytesIO(PNG + _png_pixels(file)), shape, fit)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValueError(
+        raise PictureError(
             f"Expected a picture of at most {Image.MAX_IMAGE_PIXELS:,} pixels; scale it down "
             f"first, or raise PIL.Image.MAX_IMAGE_PIXELS. Received: source={shortened(source)}"
         ) from error
     except Exception as error:  # decoders meet broken files with errors of many types
         file.seek(0)
-        raise ValueError(
+        raise PictureError(
             "Expected a whole picture that Pillow can read (JPEG, PNG, WebP, GIF, BMP, TIFF …). "
             f"Received: source={shortened(source)}, which is {_problem(file.read(1024), error)}"
         ) from error

@@ -17,6 +17,7 @@ from urllib.request import Request
 import numpy as np
 from PIL import Image
 
+from cnnlab._notebook import ShortTraceback
 from cnnlab._web import open_address
 from cnnlab.images.arrays import from_array, height_and_width
 from cnnlab.images.decoding import FITS, decode, pixels, shortened, to_rgb, upright
@@ -29,6 +30,10 @@ SAVE_OPTIONS = {
     ".jpg": {"format": "JPEG", "quality": 95, "subsampling": 0},
     ".jpeg": {"format": "JPEG", "quality": 95, "subsampling": 0},
 }
+
+
+class NothingToReadError(ShortTraceback, FileNotFoundError):
+    """There is no picture at a path or an address; the message says why and what to do."""
 
 
 def read(
@@ -54,8 +59,9 @@ def read(
         uint8 (h, w, 3) in 0…255, RGB: a new array.
 
     Raises:
-        OSError: There is nothing to read: no such file, a 404, a time limit.
-        ValueError: What was read is not a picture or is too large, or an argument makes no sense.
+        NothingToReadError: No such file, a 404, no connection, a time limit; an `OSError`.
+        PictureError: What was read is not a picture or is too large; a `ValueError`.
+        ValueError: An argument makes no sense.
         TypeError: The source is of none of the types above.
     """
     if fit not in FITS:
@@ -84,7 +90,7 @@ def read(
     path = Path(source).expanduser()
     if not _is_file(path):
         what = "a folder" if os.path.isdir(path) else "no file"
-        raise FileNotFoundError(
+        raise NothingToReadError(
             f"Expected the path of a picture, but there is {what} of that name. "
             f"Received: source={shortened(source)}, looked for in "
             f"{shortened(path.absolute().parent)}"
@@ -155,12 +161,12 @@ def _download(url: str) -> bytes:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not complete after {DOWNLOAD_SECONDS:g} s")
     except HTTPError as error:
-        raise OSError(
+        raise NothingToReadError(
             f"The server has no picture for us there ({error.code} {error.reason}); open the "
             f"address in a browser to check it. Received: source={shortened(url)}"
         ) from error
     except (OSError, HTTPException) as error:
-        raise OSError(
+        raise NothingToReadError(
             f"The picture can't be downloaded ({error}); check the address and the network, or "
             f"save it by hand and pass its path. Received: source={shortened(url)}"
         ) from error

@@ -26,6 +26,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.optimize import isotonic_regression
 
+from cnnlab.plots.descriptions import describe
 from cnnlab.plots.fonts import make_legible
 
 WIDTH = 8.5  # inches: at 100 dots an inch a figure fills a page of 900 pixels without scaling
@@ -49,7 +50,7 @@ class Figure(matplotlib.figure.Figure):
         make_legible(self)
         super().draw(renderer)
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> tuple[bytes, dict[str, str]]:
         drawn, small = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=self.dpi, facecolor=self.get_facecolor())
         picture = Image.open(drawn).convert("RGB")
@@ -57,7 +58,7 @@ class Figure(matplotlib.figure.Figure):
         if not any(ax.images for ax in self.axes):
             picture = picture.quantize(256, dither=Image.Dither.NONE)
         picture.save(small, format="png", optimize=True)
-        return small.getvalue()
+        return small.getvalue(), {"alt": describe(self)}
 
 
 def new_figure(

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from cnnlab.plots import canvas
@@ -165,7 +166,7 @@ def embedding(
     axes_are: str = "principal component",
     title: str | None = None,
 ) -> canvas.Figure:
-    """Draw pictures as points on a plane, coloured by class, with each class's name at its middle.
+    """Draw pictures as points on a plane, coloured by class, each class named near its middle.
 
     Args:
         panels: By heading, (n, 2) places of the same n pictures.
@@ -184,12 +185,14 @@ def embedding(
         present = [index for index in range(len(classes)) if np.any(labels == index)]
         for index in present:
             ax.plot(*points[labels == index].T, "o", color=_color(index), ms=3, alpha=0.45, mew=0)
-        for index in present:  # above every point
-            middle = np.median(points[labels == index], axis=0)
-            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
+        middles = np.array([np.median(points[labels == index], axis=0) for index in present])
+        places = _apart(ax, middles, [classes[index] for index in present])
+        for index, middle, place in zip(present, middles, places, strict=True):
             darker = [0.75 * c for c in to_rgb(_color(index))]  # thin letters need more contrast
-            look = {"bbox": box, "weight": "bold", "color": darker}
-            canvas.write(ax, classes[index], tuple(middle), **look)
+            ax.plot(*zip(middle, place, strict=True), color=darker, lw=1)
+            box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.75}
+            look = {"bbox": box, "weight": "bold", "color": darker, "zorder": 4}
+            canvas.write(ax, classes[index], tuple(place), **look)
     return figure
 
 
@@ -217,6 +220,43 @@ def changes(moved: Mapping[str, Mapping[str, float]], *, title: str | None = Non
     canvas.name_rows(axes[0], names)
     axes[0].tick_params(axis="y", labelsize=canvas.SMALL_SIZE)
     return figure
+
+
+def _apart(ax: Axes, middles: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Find places for names near the middles of their classes where none covers another.
+
+    Fixes the axes' limits. Two names that overlap push each other off, up and down or sideways,
+    whichever is less, until none does.
+
+    Args:
+        ax: Axes whose points are drawn, the only row of its figure.
+        middles: (n, 2) in data coordinates.
+        names: n texts.
+
+    Returns:
+        float64 (n, 2), in data coordinates.
+    """
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    panels = len(ax.figure.axes)
+    panel = np.array([ax.figure.get_figwidth() / panels - 0.3, ax.figure.get_figheight() - 0.7])
+    inches = panel / np.ptp([ax.get_xlim(), ax.get_ylim()], axis=1)  # of one unit of the data
+    letter = canvas.SMALL_SIZE / 72
+    sizes = np.array([[0.7 * letter * len(name) + 0.1, 1.8 * letter] for name in names])
+    places = middles * inches
+    for _ in range(500):
+        moved = False
+        for i, j in itertools.combinations(range(len(places)), 2):
+            apart = places[j] - places[i]
+            overlap = (sizes[i] + sizes[j]) / 2 - np.abs(apart)
+            if overlap.min() > 1e-6:
+                axis = overlap.argmin()
+                push = np.copysign(overlap[axis] / 2, apart[axis])
+                places[i, axis] -= push
+                places[j, axis] += push
+                moved = True
+        if not moved:
+            break
+    return middles + (places - middles * inches) / inches  # exact where none was moved
 
 
 def _digits(value: float) -> str:

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from cnnlab.plots import canvas
+from cnnlab.plots.descriptions import describe
 
 LARGEST_CELL = 2.7  # inches
 CONTENT = "\0content"  # no style's name
@@ -27,11 +28,11 @@ class Painting(canvas.Figure):
 
     _repr_png_ = None
 
-    def _repr_jpeg_(self) -> bytes:
+    def _repr_jpeg_(self) -> tuple[bytes, dict[str, str]]:
         drawn, small = io.BytesIO(), io.BytesIO()
         self.savefig(drawn, format="png", dpi=self.dpi, facecolor=self.get_facecolor())
         Image.open(drawn).convert("RGB").save(small, **JPEG)
-        return small.getvalue()
+        return small.getvalue(), {"alt": describe(self)}
 
 
 def board(
@@ -230,12 +231,11 @@ def close_ups(
         [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[width, 8.3 - width]
     ).values()
     _paint(whole, image)
-    canvas.note(whole, f"all {w} × {h} pixels")
+    canvas.note(whole, f"all {w} × {h} pixels; beside them the framed places of {side} × {side}")
     for ax, (row, column) in zip(places, corners, strict=True):
         _paint(ax, image[row : row + side, column : column + side])
         corner = (column - 0.5, row - 0.5)
         whole.add_patch(Rectangle(corner, side, side, fill=False, ec="white", lw=1.4))
-    canvas.note(places[-1], f"the framed places, {side} px")
     return figure
 
 

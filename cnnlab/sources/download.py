@@ -12,6 +12,7 @@ from pathlib import Path
 
 import filelock
 
+from cnnlab._notebook import ShortTraceback
 from cnnlab.sources.origins import (
     DEFAULT_LIMITS,
     Limits,
@@ -26,7 +27,7 @@ from cnnlab.sources.published import BrokenFileError, Remote
 logger = logging.getLogger(__name__)
 
 
-class DownloadError(OSError):
+class DownloadError(ShortTraceback, OSError):
     """A file could not be had, from any origin; the message says why and what to do by hand."""
 
 

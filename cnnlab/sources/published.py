@@ -6,10 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnlab._notebook import ShortTraceback
+
 CHUNK = 1 << 18
 
 
-class BrokenFileError(ValueError):
+class BrokenFileError(ShortTraceback, ValueError):
     """A file on this disk is not what its name promises; the message says which, and how."""
 
 

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from figures import CLASSES, RNG, texts
@@ -61,6 +63,22 @@ def test_embedding_names_each_class_that_is_there_at_its_middle():
     figure = plots.embedding({"p": points}, np.array([0, 0, 0, 2]), CLASSES)
     names = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
     assert names == {"airplane": (2, 2), "dog": (5, 1)}
+
+
+@pytest.mark.parametrize("spacing", [0.0, 1e-9, 0.02, 0.3])
+def test_names_of_an_embedding_never_cover_each_other(spacing):
+    names = [f"class {'abcdefghij'[i]} of ten" for i in range(10)]
+    panels = {}
+    for heading, seed in (("before", 0), ("after", 1)):
+        middles = np.random.default_rng(seed).normal(size=(10, 2)) * spacing
+        panels[heading] = np.concatenate([middles, [[-3, -3], [3, 3]]])
+    labels = np.array([*range(10), 0, 0])
+    figure = plots.embedding(panels, labels, names, title="Crowded")
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert len(boxes) == 10
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_changes_say_which_layers_were_frozen_and_share_one_scale():

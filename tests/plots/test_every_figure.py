@@ -123,8 +123,8 @@ def test_a_readers_dark_style_changes_no_pixel():
 
 def test_a_notebook_shows_pictures_in_their_true_colors_and_charts_in_few_bytes():
     picture = np.full((8, 8, 3), (13, 77, 201), np.uint8)
-    saved = Image.open(io.BytesIO(plots.grid([picture])._repr_png_()))
+    saved = Image.open(io.BytesIO(plots.grid([picture])._repr_png_()[0]))
     assert saved.mode == "RGB"
     assert (13, 77, 201) in {color for _, color in saved.getcolors(maxcolors=100_000)}
-    chart = Image.open(io.BytesIO(plots.learning_curves([run()])._repr_png_()))
+    chart = Image.open(io.BytesIO(plots.learning_curves([run()])._repr_png_()[0]))
     assert chart.mode == "P"

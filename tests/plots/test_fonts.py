@@ -11,7 +11,7 @@ def drawn(text):
     figure = canvas.new_figure(2, text)
     ax = figure.subplots()
     canvas.write(ax, text, (0.5, 0.5))
-    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert figure._repr_png_()[0].startswith(b"\x89PNG")
     return figure
 
 

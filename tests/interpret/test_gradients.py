@@ -14,13 +14,13 @@ from cnnlab.layers import find
 
 
 def kernels_run(call, folder):
-    """Return the names and types of all operations that TensorFlow runs in a call, compiled or not."""
+    """Return the names and types of all operations that TensorFlow runs in a call."""
     options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3)
     with tf.profiler.experimental.Profile(str(folder), options):
         call()
     (trace,) = folder.rglob("*.xplane.pb")
     planes = xplane_pb2.XSpace.FromString(trace.read_bytes()).planes
-    # The plane of metadata holds every program that XLA compiled before in this process, run or not.
+    # The plane of metadata holds all programs that XLA compiled before in this process.
     return "\n".join(
         event.name
         for plane in planes

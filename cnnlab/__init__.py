@@ -1,4 +1,4 @@
-"""The library under the notebooks: twelve rooms, from finding a file to drawing a figure.
+"""The library under the notebooks: thirteen rooms, from finding a file to drawing a figure.
 
 Importing it changes nothing: no environment variable, no TensorFlow. A room is loaded when it is
 first asked for, so `import cnnlab` is all that `cnnlab.models.vgg16()` needs. Notebooks call
@@ -16,8 +16,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "evaluation", "images", "interpret", "layers", "models", "plots", "runs")
-_ROOMS += ("sources", "style", "training", "transfer")
+_ROOMS = ("data", "evaluation", "images", "interpret", "layers", "models", "parameters")
+_ROOMS += ("plots", "runs", "sources", "style", "training", "transfer")
 
 # XLA would try dozens of kernels of its own for every matrix product that it compiles for a GPU: a
 # residual network's first step then takes 84 s instead of 38, and its later ones are no faster. It

@@ -139,3 +139,27 @@ CHANGES: dict[str, dict[str, Change]] = {
         "SHARE_STEPS": Change(2, (_STARTS,), _WEIGHTS.format("network"), ANOTHER),
     },
 }
+
+# By notebook, where a training is stopped: the cell, those that go on all the same, and those that
+# end in a sentence, with words of it.
+STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
+    FIRST: [
+        (
+            _RESIDUAL,
+            ("first_four =", 'x="seconds"', "def score("),
+            {"best = max(newest": "Rung 5 has made no whole epoch yet: run its training cell"},
+        ),
+    ],
+    SECOND: [
+        (
+            _STAGES,
+            ("plots.changes(moved", "for seed in SEEDS[1:]"),
+            {'looks = {"one view"': "No stage has made a whole pass yet: run the loop over stages"},
+        ),
+        (
+            _STARTS,
+            ("with_it, without =",),
+            {"plots.score_lines(shares": "Nothing to compare yet: run the cell above"},
+        ),
+    ],
+}

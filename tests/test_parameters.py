@@ -1,4 +1,4 @@
-"""The table of parameters: what it refuses, what it makes plain, whether it knows all notebooks'."""
+"""The table of parameters: what it refuses, what it makes plain, and whether it is complete."""
 
 import ast
 import json

@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from changes import ANOTHER, BASE, CHANGES, FOUNDATIONS, PREPARE, START
+from changes import ANOTHER, BASE, CHANGES, FOUNDATIONS, PREPARE, START, STOPS
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -389,6 +389,29 @@ def test_a_change_takes_effect_with_three_cells(session: Session, tmp_path: Path
             change_parameters(session, **base)
             run_cells(session, cells[:1])
     assert without == {}
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_after_stop_later_cells_go_on_or_say_which_cell_is_missing(session: Session) -> None:
+    stops = STOPS.get(session.path.stem)
+    if not stops:
+        pytest.skip("no stops yet")
+    at_first_batch = """
+def pressed(*_, **__):
+    raise KeyboardInterrupt
+callbacks = keras.src.callbacks.callback_list.CallbackList
+on_batch, callbacks.on_train_batch_begin = callbacks.on_train_batch_begin, pressed
+"""
+    for training, going_on, missing in stops:
+        session.value("None", after=at_first_batch)
+        run_cells(session, [training])
+        session.value("None", after="callbacks.on_train_batch_begin = on_batch")
+        for cell in going_on:
+            run_cells(session, [cell])
+        for cell, sentence in missing.items():
+            with pytest.raises(CellExecutionError, match=sentence):
+                run_cells(session, [cell])
 
 
 @pytest.mark.notebook

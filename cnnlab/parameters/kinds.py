@@ -110,7 +110,11 @@ def activation() -> Kind:
     def read(value: object) -> str:
         import keras  # seconds, and the other kinds do without
 
-        require(isinstance(value, str) and callable(keras.activations.get(value)))
+        require(isinstance(value, str))
+        try:
+            keras.activations.get(value)
+        except ValueError:  # whose message doesn't say what there is
+            require(False)
         return str(value)
 
     return Kind("a name of Keras's, such as 'relu', 'gelu' or 'silu'", read)

@@ -74,7 +74,7 @@ models.vgg16 = small_vgg16
 # are run again after a change of what they make.
 START: dict[str, tuple[str, ...]] = {
     FIRST: (
-        _LOAD, "sample = pictures", _LINEAR, _PLAIN, _NORMALIZED, _AUGMENTED, _RESIDUAL,
+        _LOAD, "sample = pictures", "def batch_size(", _LINEAR, _PLAIN, _NORMALIZED, _AUGMENTED, _RESIDUAL,
         "def score(", "best = max(newest", 'kernels = {"untrained"', "right = best.report",
     ),
     SECOND: (

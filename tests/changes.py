@@ -48,17 +48,20 @@ _RESIDUAL = 'fit(trainer, "residual'
 _VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
 _PROBES, _BUILD, _STAGES = "probes = transfer.probes(", "devices = training", "learnable, moved"
 _STARTS = "def from_two_starts("
-_RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.1, "pretrained": 0.1, "from scratch": 0.1}
+_RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.1, "pretrained": 0.1, "from scratch": 0.3}
 _WEIGHTS = "{}.get_weights()[-1]"  # trained otherwise, the last layer is another
 
-# By notebook: code of the test's own, which notes what can't be seen without several GPUs, and puts
-# a network of few filters in the place of VGG-16.
+# By notebook: code of the test's own. It notes what can't be seen soon, or without several GPUs;
+# puts a network of few filters in the place of VGG-16; and spares the compiling of a step or two.
 PREPARE: dict[str, str] = {
     FIRST: """
+__import__("tensorflow").config.run_functions_eagerly(True)
 handed, share_batches = [], training.distribute
 training.distribute = lambda devices: handed.append(devices) or share_batches(devices)
 """,
     SECOND: """
+__import__("tensorflow").config.run_functions_eagerly(True)
+steps_a_pass = lambda: 2
 def small_vgg16(weights="auto", *shape, **options):
     x = pixels = keras.Input((None, None, 3))
     for block, convolutions in enumerate(("12", "2", "3", "13", "3"), 1):
@@ -80,7 +83,8 @@ handed, models.vgg16, interpret.maximize = {}, small_vgg16, noted
 START: dict[str, tuple[str, ...]] = {
     FIRST: (
         _LOAD, "sample = pictures", "def batch_size(", _LINEAR, _PLAIN, _NORMALIZED, _AUGMENTED,
-        _RESIDUAL, "def score(", "best = max(newest", 'kernels = {"untrained"', "right = best.report",
+        _RESIDUAL, "def score(", "best = max(newest", 'kernels = {"untrained"',
+        "right = best.report",
     ),
     SECOND: (
         _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _STARTS,

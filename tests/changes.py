@@ -31,7 +31,7 @@ SECOND = "02_vgg16_transfer_learning"
 # By notebook: small values from which each change starts, beside a folder of few pictures.
 BASE: dict[str, dict[str, object]] = {
     FIRST: {
-        "TRAIN_PICTURES": 1.0, "BATCH_SIZE": 8, "CNN_WIDTHS": [4, 4, 4], "EPOCHS": 1,
+        "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "EPOCHS": 1,
         "WIDTHS": [4, 8], "RESNET_EPOCHS": 1,
     },
     SECOND: {

@@ -370,7 +370,7 @@ def test_a_change_takes_effect_with_three_cells(session: Session, tmp_path: Path
         pytest.skip("no changes yet")
     rust, moss, ash = (170, 60, 30), (40, 160, 60), (90, 90, 90)
     three = folder_of_pictures(tmp_path / "three", {"rust": rust, "moss": moss, "ash": ash}, 24)
-    paths = {"{folder}": folder_of_pictures(tmp_path / "two", {"rust": rust, "ash": ash}, 14)}
+    paths = {"{folder}": folder_of_pictures(tmp_path / "two", {"rust": rust, "ash": ash}, 24)}
     paths["{picture}"] = str(tmp_path / "red.png")
     Image.new("RGB", (50, 50), (250, 0, 0)).save(paths["{picture}"])
     base = {"DATASET": three} | BASE[stem]

@@ -16,8 +16,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("data", "evaluation", "exercises", "images", "interpret", "layers", "models", "plots")
-_ROOMS += ("runs", "sources", "style", "training", "transfer")
+_ROOMS = ("data", "evaluation", "exercises", "images", "interpret", "layers", "models")
+_ROOMS += ("parameters", "plots", "runs", "sources", "style", "training", "transfer")
 
 # XLA would try dozens of kernels of its own for every matrix product that it compiles for a GPU: a
 # residual network's first step then takes 84 s instead of 38, and its later ones are no faster. It

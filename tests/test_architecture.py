@@ -28,6 +28,7 @@ ARROWS = {
     "interpret": {"evaluation", "images", "layers"},
     "layers": set(),
     "models": {"sources"},
+    "parameters": {"data", "images"},
     "plots": set(),
     "runs": set(),
     "sources": set(),
@@ -35,7 +36,13 @@ ARROWS = {
     "training": {"layers"},
     "transfer": {"images", "layers", "models", "training"},
 }
-WITHOUT_KERAS = ("data", "images", "sources", "plots")  # until a function that needs it is called
+WITHOUT_KERAS = (
+    "data",
+    "images",
+    "parameters",
+    "sources",
+    "plots",
+)  # until a function that needs it is called
 KERAS = ("keras", "tensorflow")
 MODULE_LINES, FUNCTION_LINES = 320, 60
 CLEAR_ROOMS = ("style",)  # few types, and calls that say what they hand over

@@ -17,8 +17,10 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+from changes import ANOTHER, BASE, CHANGES, FOUNDATIONS, PREPARE, START, STOPS
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -330,23 +332,133 @@ def test_a_changed_learning_rate_adds_a_curve_and_the_same_one_adds_none(session
     assert new != before
 
 
-@pytest.mark.notebook
-@pytest.mark.slow
-def test_the_second_notebook_runs_on_a_folder_of_any_pictures(tmp_path: Path) -> None:
+def folder_of_pictures(folder: Path, colors: dict[str, tuple[int, int, int]], count: int) -> str:
+    """Write a folder with a class for each colour: small and large pictures, wide and tall ones."""
     rng = np.random.default_rng(0)
-    colors = {"ash": (90, 90, 90), "moss": (40, 160, 60), "rust": (170, 60, 30)}
     for name, color in colors.items():
-        (tmp_path / "mine" / name).mkdir(parents=True)
-        for i in range(14):  # small and large, wide and tall
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
             noise = rng.normal(0, 40, size=(rng.integers(21, 90), rng.integers(21, 90), 3))
             picture = np.clip(noise + color, 0, 255).astype(np.uint8)
             suffix = ("png", "jpg", "bmp")[i % 3]
-            Image.fromarray(picture).save(tmp_path / "mine" / name / f"{i}.{suffix}")
+            Image.fromarray(picture).save(folder / name / f"{i}.{suffix}")
+    return str(folder)
+
+
+def change_parameters(session: Session, **values: object) -> None:
+    """Run the parameters' cell with some other values written there, and the next one."""
+    cell = code_cells(session.notebook)[1].source
+    values = {"PRESET": "quick"} | SMALL.get(session.path.stem, {}) | values
+    lines = [f"{name} = {value!r}" for name, value in values.items()]
+    session.value("PRESET", after="\n".join([cell, *lines]))
+    run_cells(session, ["cnnlab.parameters.settle("])
+
+
+def test_every_parameter_has_a_change(committed: NotebookNode, request) -> None:
+    stem = request.node.callspec.params["committed"].stem
+    if stem not in CHANGES:
+        pytest.skip("no changes yet")
+    statements = syntax(code_cells(committed)[1]).body
+    assert {s.targets[0].id for s in statements} == set(CHANGES[stem])
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_a_change_takes_effect_with_three_cells(session: Session, tmp_path: Path) -> None:
+    stem = session.path.stem
+    if stem not in CHANGES:
+        pytest.skip("no changes yet")
+    rust, moss, ash = (170, 60, 30), (40, 160, 60), (90, 90, 90)
+    three = folder_of_pictures(tmp_path / "three", {"rust": rust, "moss": moss, "ash": ash}, 24)
+    paths = {"{folder}": folder_of_pictures(tmp_path / "two", {"rust": rust, "ash": ash}, 24)}
+    paths["{picture}"] = str(tmp_path / "red.png")
+    Image.new("RGB", (50, 50), (250, 0, 0)).save(paths["{picture}"])
+    base = {"DATASET": three} | BASE[stem]
+    change_parameters(session, **base)
+    session.value("None", after=PREPARE[stem])
+    run_cells(session, START[stem])
+    before = {effect: session.value(effect) for _, _, effect, _ in CHANGES[stem].values()}
+    without = {}
+    for name, (value, cells, effect, becomes) in CHANGES[stem].items():
+        change_parameters(session, **base | {name: paths.get(str(value), value)})
+        run_cells(session, cells)
+        after = session.value(effect)
+        if after == before[effect] or becomes not in (ANOTHER, after):
+            without[name] = after
+        if cells and cells[0] in FOUNDATIONS:
+            change_parameters(session, **base)
+            run_cells(session, cells[:1])
+    assert without == {}
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_after_stop_later_cells_go_on_or_say_which_cell_is_missing(session: Session) -> None:
+    stops = STOPS.get(session.path.stem)
+    if not stops:
+        pytest.skip("no stops yet")
+    at_first_batch = """
+def pressed(*_, **__):
+    raise KeyboardInterrupt
+callbacks = keras.src.callbacks.callback_list.CallbackList
+on_batch, callbacks.on_train_batch_begin = callbacks.on_train_batch_begin, pressed
+"""
+    for training, going_on, missing in stops:
+        session.value("None", after=at_first_batch)
+        run_cells(session, [training])
+        session.value("None", after="callbacks.on_train_batch_begin = on_batch")
+        for cell in going_on:
+            run_cells(session, [cell])
+        for cell, sentence in missing.items():
+            with pytest.raises(CellExecutionError, match=sentence):
+                run_cells(session, [cell])
+
+
+@pytest.mark.notebook
+def test_a_wrong_value_stops_in_the_next_cell_with_one_sentence(session: Session) -> None:
+    if session.path.stem not in CHANGES:
+        pytest.skip("no changes yet")
+    with pytest.raises(CellExecutionError):
+        change_parameters(session, SEED="a")
+    (cell,) = (c for c in code_cells(session.notebook) if "cnnlab.parameters.settle(" in c.source)
+    (error,) = (output for output in cell.outputs if output.output_type == "error")
+    assert error.evalue.startswith("Expected SEED to be a whole number in 0…")
+    assert error.evalue.endswith("Received: SEED='a'")
+    assert error.traceback == [f"ParameterError: {error.evalue}"]
+    change_parameters(session)  # and a right one goes on
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_the_second_notebook_runs_on_a_folder_of_any_pictures(tmp_path: Path) -> None:
+    colors = {"ash": (90, 90, 90), "moss": (40, 160, 60), "rust": (170, 60, 30)}
+    mine = folder_of_pictures(tmp_path / "mine", colors, 14)
     (path,) = (path for path in PATHS if path.stem == SECOND)
-    with opened(path, DATASET=str(tmp_path / "mine"), FOLDER_SIZE=40) as session:
+    with opened(path, DATASET=mine, FOLDER_SIZE=40) as session:
         faults = faults_in_outputs(run_cells(session))
         assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
         assert session.value("classes") == ["ash", "moss", "rust"]
         assert session.value("network.input_shape") == [None, 40, 40, 3]
         assert session.value("verdict.confusion.shape") == [3, 3]
         assert session.value("np.mean(tuned_scores['one view']) > 0.5")
+
+
+@pytest.mark.notebook
+@pytest.mark.slow
+def test_the_first_notebook_runs_on_folders_of_few_pictures(tmp_path: Path) -> None:
+    ash, moss, rust = (90, 90, 90), (40, 160, 60), (170, 60, 30)
+    three = folder_of_pictures(tmp_path / "three", {"ash": ash, "moss": moss, "rust": rust}, 14)
+    two = folder_of_pictures(tmp_path / "two", {"ash": ash, "rust": rust}, 100)
+    (path,) = (path for path in PATHS if path.stem == FIRST)
+    small = {"TRAIN_PICTURES": 1.0, "EPOCHS": 1, "WIDTHS": [8, 16], "CNN_WIDTHS": [8, 8, 8]}
+    with opened(path, DATASET=three, **small) as session:
+        cells = code_cells(session.notebook)
+        (data,) = (i for i, cell in enumerate(cells) if "pictures = data.load(" in cell.source)
+        run_cells(session, range(5))  # as far as the photo; section 1 knows nothing of the pictures
+        for folder, names in ((three, ["ash", "moss", "rust"]), (two, ["ash", "rust"])):
+            change_parameters(session, DATASET=folder, **small)
+            faults = faults_in_outputs(run_cells(session, range(data, len(cells))))
+            assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
+            assert session.value("list(pictures.classes)") == names
+            assert session.value("best.verdict.confusion.shape") == [len(names)] * 2
+            assert session.value("[run.name for run in log][-1]") == "residual, one cycle"

@@ -1,0 +1,182 @@
+"""Kinds of parameters: numbers in a range, words, lists, pictures; what each accepts, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cnnlab import data, images
+
+BUILT_IN = ("auto", "cifar10", "shapes10")  # names that `data.load` takes; others are folders
+
+
+class Kind(NamedTuple):
+    """What a parameter may be.
+
+    Attributes:
+        expected: In words, to follow "Expected … to be".
+        read: Returns a value in its plain form: int for NumPy's, tuple for a list. Raises
+            ValueError for one that isn't of the kind; if it has a message, it is shown.
+        optional: Whether None means something of its own.
+    """
+
+    expected: str
+    read: Callable[[object], object]
+    optional: bool = False
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def require(condition: bool) -> None:
+    """Raise a ValueError without a message, to which `Kind.expected` says the rest."""
+    if not condition:
+        raise ValueError
+
+
+def whole(low: int, high: float = math.inf) -> Kind:
+    """Return the kind of a whole number from `low` to `high`."""
+
+    def read(value: object) -> int:
+        require(_is_number(value) and isinstance(value, Integral) and low <= value <= high)
+        return int(value)
+
+    span = f"in {low:,}…{high:,}" if high < math.inf else f"of at least {low}"
+    return Kind(f"a whole number {span}", read)
+
+
+def number(low: float, *, above: bool = False, below: float = math.inf) -> Kind:
+    """Return the kind of a number of at least `low` (above it, if `above`) and below another."""
+
+    def read(value: object) -> float:
+        require(_is_number(value) and (low < value if above else low <= value) and value < below)
+        return float(value)
+
+    start = f"above {low:g}" if above else f"of at least {low:g}"
+    return Kind(f"a number {start}" + (f" and below {below:g}" if below < math.inf else ""), read)
+
+
+def part() -> Kind:
+    """Return the kind of what `data.stratified` takes: a float is a share, an int a count."""
+
+    def read(value: object) -> int | float:
+        if isinstance(value, Integral):
+            return whole(1).read(value)
+        require(_is_number(value) and 0 < value <= 1)
+        return float(value)
+
+    return Kind("a share above 0.0, up to 1.0, or a count as a whole number from 1", read)
+
+
+def share() -> Kind:
+    """Return the kind of a number above 0, up to 1."""
+
+    def read(value: object) -> float:
+        require(_is_number(value) and 0 < value <= 1)
+        return float(value)
+
+    return Kind("a share above 0, up to 1", read)
+
+
+def flag() -> Kind:
+    """Return the kind of what is true or false."""
+
+    def read(value: object) -> bool:
+        require(isinstance(value, bool | np.bool_))
+        return bool(value)
+
+    return Kind("True or False", read)
+
+
+def choice(*words: str) -> Kind:
+    """Return the kind of one of some words."""
+
+    def read(value: object) -> str:
+        require(isinstance(value, str) and value in words)
+        return str(value)
+
+    return Kind(f"one of {', '.join(map(repr, words))}", read)
+
+
+def activation() -> Kind:
+    """Return the kind of the name of a nonlinearity of Keras's."""
+
+    def read(value: object) -> str:
+        import keras  # seconds, and the other kinds do without
+
+        require(isinstance(value, str))
+        try:
+            keras.activations.get(value)
+        except ValueError:  # whose message doesn't say what there is
+            require(False)
+        return str(value)
+
+    return Kind("a name of Keras's, such as 'relu', 'gelu' or 'silu'", read)
+
+
+def each(
+    kind: Kind, example: str, *, least: int = 1, most: float = math.inf, what: str = ""
+) -> Kind:
+    """Return the kind of a list of values of one kind, which `what` names if that isn't enough."""
+
+    def read(value: object) -> tuple:
+        value = value.tolist() if isinstance(value, np.ndarray) else value
+        require(isinstance(value, list | tuple) and least <= len(value) <= most)
+        return tuple(kind.read(item) for item in value)
+
+    count = str(least) if least == most else f"{least} to {most}"
+    count = f"{least} or more" if most == math.inf else count
+    what = what or f"values, each {kind.expected}"
+    return Kind(f"a list of {count} {what}, such as {example}", read)
+
+
+def for_each(names: Sequence[str], kind: Kind) -> Kind:
+    """Return the kind of a dictionary with a value of one kind for each of some names."""
+
+    def read(value: object) -> dict[str, object]:
+        require(isinstance(value, Mapping) and set(value) == set(names))
+        return {name: kind.read(value[name]) for name in names}
+
+    listed = ", ".join(map(repr, names))
+    return Kind(f"a dictionary with {kind.expected} for each of {listed}", read)
+
+
+def picture() -> Kind:
+    """Return the kind of what `images.read` reads; it is read once, to see that it can be."""
+
+    def read(value: object) -> object:
+        images.read(value, 16)  # type: ignore[arg-type]  # says what else it takes
+        return value
+
+    return Kind("a path or an http(s) address of a picture", read)
+
+
+def pictures() -> Kind:
+    """Return the kind of what `data.load` loads; a folder is read once, to see that it can be."""
+
+    def read(value: object) -> str:
+        require(isinstance(value, str | Path | int) and not isinstance(value, bool))
+        if value not in BUILT_IN:
+            data.load(str(value), image_size=16)  # finds every broken picture now
+        return str(value)  # papermill makes a number of a folder called 2024
+
+    words = ", ".join(f'"{word}"' for word in BUILT_IN)
+    return Kind(f"{words} or a folder with one subfolder a class", read)
+
+
+def weights() -> Kind:
+    """Return the kind of what `models.vgg16` takes as weights."""
+    words = ("auto", "imagenet", "shipped")
+
+    def read(value: object) -> str:
+        require(isinstance(value, str | Path))
+        require(value in words or Path(str(value)).expanduser().is_file())
+        return str(value)
+
+    return Kind(f"one of {', '.join(map(repr, words))} or the path of a file", read)

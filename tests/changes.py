@@ -1,0 +1,175 @@
+"""By notebook, a change of each of its parameters, the cells in question, and what it must bring.
+
+The rule: the parameters' cell, the next one, the cell in question, and the change has taken effect.
+What is about the pictures takes effect in the cell that loads them, and then in those that follow.
+"""
+
+from typing import NamedTuple
+
+
+class Change(NamedTuple):
+    """A change of one parameter.
+
+    Attributes:
+        value: The new value; "{folder}" and "{picture}" in it stand for paths that the test makes.
+        cells: The cells in question, in order, each by text that it alone contains.
+        effect: An expression that is evaluated in the kernel afterwards.
+        becomes: What it has to be; ANOTHER: anything but what it was before the change.
+    """
+
+    value: object
+    cells: tuple[str, ...]
+    effect: str
+    becomes: object
+
+
+ANOTHER = object()
+
+FIRST = "01_cifar10_cnn_from_scratch"
+SECOND = "02_vgg16_transfer_learning"
+
+# By notebook: small values from which each change starts, beside a folder of few pictures.
+BASE: dict[str, dict[str, object]] = {
+    FIRST: {
+        "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "EPOCHS": 1,
+        "WIDTHS": [4, 8], "RESNET_EPOCHS": 1,
+    },
+    SECOND: {
+        "FOLDER_SIZE": 32, "TRAIN_PICTURES": 24, "VAL_PICTURES": 6, "TEST_PICTURES": 9,
+        "PAINT_STEPS": 1, "SIZES": [32], "PROBE_EPOCHS": 2, "BATCH_SIZE": 4,
+        "STAGE_EPOCHS": [1, 1, 1], "SHARES": [1.0], "SHARE_STEPS": 1,
+    },
+}  # fmt: skip
+
+_LOAD = "pictures = data.load("
+_LINEAR, _PLAIN = 'train("linear"', 'train("plain CNN", plain'
+_NORMALIZED, _AUGMENTED = 'train("+ batch norm', 'train("+ augmentation"'
+_RESIDUAL = 'fit(trainer, "residual'
+_VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
+_PROBES, _BUILD, _STAGES = "probes = transfer.probes(", "devices = training", "learnable, moved"
+_STARTS = "def from_two_starts("
+_RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.1, "pretrained": 0.1, "from scratch": 0.3}
+_WEIGHTS = "{}.get_weights()[-1]"  # trained otherwise, the last layer is another
+_KERNEL = "network.get_weights()[-2]"  # the bias after one step knows nothing of the pictures
+
+# By notebook: code of the test's own. It notes what can't be seen soon, or without several GPUs;
+# puts a network of few filters in the place of VGG-16; and spares the compiling of a step or two.
+PREPARE: dict[str, str] = {
+    FIRST: """
+__import__("tensorflow").config.run_functions_eagerly(True)
+handed, share_batches = [], training.distribute
+training.distribute = lambda devices: handed.append(devices) or share_batches(devices)
+""",
+    SECOND: """
+__import__("tensorflow").config.run_functions_eagerly(True)
+steps_a_pass = lambda: 2
+def small_vgg16(weights="auto", *shape, **options):
+    x = pixels = keras.Input((None, None, 3))
+    for block, convolutions in enumerate(("12", "2", "3", "13", "3"), 1):
+        for i in convolutions:
+            name = f"block{block}_conv{i}"
+            x = keras.layers.Conv2D(6, 3, padding="same", activation="relu", name=name)(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    network = keras.Model(pixels, x)
+    network.pretrained = weights
+    return network
+def noted(network, layer, channels, *, size, steps, seed):
+    handed.update(size=size, steps=steps, seed=seed)
+    return np.zeros((6, size, size, 3), np.uint8)
+handed, models.vgg16, interpret.maximize = {}, small_vgg16, noted
+""",
+}
+# By notebook: cells to run once before the changes; among them, those on which others build, which
+# are run again after a change of what they make.
+START: dict[str, tuple[str, ...]] = {
+    FIRST: (
+        _LOAD, "sample = pictures", "def batch_size(", _LINEAR, _PLAIN, _NORMALIZED, _AUGMENTED,
+        _RESIDUAL, "def score(", "best = max(newest", 'kernels = {"untrained"',
+        "right = best.report",
+    ),
+    SECOND: (
+        _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _STARTS,
+    ),
+}  # fmt: skip
+FOUNDATIONS = {_LOAD, _VGG, _FEATURES, _BUILD}
+
+CHANGES: dict[str, dict[str, Change]] = {
+    FIRST: {
+        "PRESET": Change("full", (), "[preset, DEPTH, len(SEEDS)]", ["full", 2, 3]),
+        "DATASET": Change("{folder}", (_LOAD, _LINEAR), "linear.output_shape", [None, 2]),
+        "TRAIN_PICTURES": Change(12, (_LOAD, _LINEAR), "len(table.train_rows)", 12),
+        "VAL_PICTURES": Change(9, (_LOAD, _LINEAR), "len(table.val_rows)", 9),
+        "DEVICES": Change(3, (_LINEAR,), "handed[-1]", 3),
+        "SEED": Change(1, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
+        "PICTURE": Change("{picture}", ("own = images.read(",), "own[0, 0]", [250, 0, 0]),
+        "BATCH_SIZE": Change(4, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
+        "CNN_WIDTHS": Change([4, 4, 5], (_PLAIN,), "plain.get_layer('conv3').filters", 5),
+        "EPOCHS": Change(2, (_LINEAR,), _WEIGHTS.format("linear"), ANOTHER),
+        "LEARNING_RATE": Change(1e-2, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
+        "DROPOUT": Change(0.5, (_NORMALIZED,), _WEIGHTS.format("normalized"), ANOTHER),
+        "LABEL_SMOOTHING": Change(0.0, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
+        "CROP": Change(8, (_AUGMENTED,), _WEIGHTS.format("augmented"), ANOTHER),
+        "CUTOUT": Change(16, (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
+        "WIDTHS": Change([4, 6], (_RESIDUAL,), "trained.get_layer('group1_conv1').filters", 6),
+        "ACTIVATION": Change("silu", (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
+        "DEPTH": Change(
+            2, (_RESIDUAL,), "'group1_conv3' in [l.name for l in trained.layers]", True
+        ),
+        "STEM_STRIDE": Change(1, (_RESIDUAL,), "trained.get_layer('stem').strides", [1, 1]),
+        "RESNET_EPOCHS": Change(2, (_RESIDUAL,), "len(newest[0].history['loss'])", 2),
+        "PEAK_LEARNING_RATE": Change(0.05, (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
+        "STEPS_PER_CALL": Change(2, (_RESIDUAL,), "trainer.steps_per_execution", 2),
+        "SEEDS": Change([1, 2], (_RESIDUAL,), "[run.settings['seed'] for run in newest]", [1, 2]),
+    },
+    SECOND: {
+        "PRESET": Change("full", (), "[preset, CUTOUT, len(SEEDS)]", ["full", 8, 3]),
+        "DATASET": Change("{folder}", (_LOAD,), "[num_classes, len(classes)]", [2, 2]),
+        "FOLDER_SIZE": Change(40, (_LOAD,), "table.table.shape[1]", 40),
+        "TRAIN_PICTURES": Change(12, (_LOAD,), "len(table.train_rows)", 12),
+        "VAL_PICTURES": Change(3, (_LOAD,), "len(table.val_rows)", 3),
+        "TEST_PICTURES": Change(6, (_LOAD,), "len(x_test)", 6),
+        "SEED": Change(1, (_PROBES,), "answers['block5_pool_32'].numpy()", ANOTHER),
+        "PICTURE": Change("{picture}", ("seen = images.read(",), "seen[0, 0]", [250, 0, 0]),
+        "WEIGHTS": Change("{picture}", (_VGG,), "vgg.pretrained[-4:]", ".png"),
+        "PAINT_SIZE": Change(40, (_PAINT,), "handed['size']", 40),
+        "PAINT_STEPS": Change(2, (_PAINT,), "handed['steps']", 2),
+        "SIZES": Change([32, 40], (_FEATURES,), "list(val_features)", [32, 40]),
+        "PROBE_EPOCHS": Change(3, (_PROBES,), "answers['block5_pool_32'].numpy()", ANOTHER),
+        "SIZE": Change(40, (_BUILD,), "len(some[0])", 40),
+        "BATCH_SIZE": Change(6, (_STARTS,), _KERNEL, ANOTHER),
+        "STAGE_EPOCHS": Change([1, 1, 2], (_STAGES,), "len(last_run[SEEDS[0]].history['loss'])", 2),
+        "RATES": Change(_RATES, (_STARTS,), _KERNEL, ANOTHER),
+        "SEEDS": Change([1, 2], (_STARTS,), "len(shares['pretrained'][1.0])", 2),
+        "WEIGHT_DECAY": Change(0.5, (_STARTS,), "network.get_weights()[0]", ANOTHER),
+        "LABEL_SMOOTHING": Change(0.0, (_STARTS,), _KERNEL, ANOTHER),
+        "MIRROR": Change(False, (_STARTS,), _KERNEL, ANOTHER),
+        "CROP": Change(8, (_STARTS,), _KERNEL, ANOTHER),
+        "CUTOUT": Change(16, (_STARTS,), _KERNEL, ANOTHER),
+        "SHARES": Change([0.5, 1.0], (_STARTS,), "list(shares['from scratch'])", [0.5, 1.0]),
+        "SHARE_STEPS": Change(2, (_STARTS,), _KERNEL, ANOTHER),
+    },
+}
+
+# By notebook, where a training is stopped: the cell, those that go on all the same, and those that
+# end in a sentence, with words of it.
+STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
+    FIRST: [
+        (
+            _RESIDUAL,
+            ("first_four =", 'x="seconds"', "def score("),
+            {"best = max(newest": "Rung 5 has made no whole epoch yet: run its training cell"},
+        ),
+    ],
+    SECOND: [
+        (
+            _STAGES,
+            ("plots.changes(moved", "for seed in SEEDS[1:]"),
+            {'looks = {"one view"': "No stage has made a whole pass yet: run the loop over stages"},
+        ),
+        (
+            _STARTS,
+            ("with_it, without =",),
+            {"plots.score_lines(shares": "Nothing to compare yet: run the cell above"},
+        ),
+    ],
+}

@@ -27,8 +27,10 @@ ANOTHER = object()
 
 FIRST = "01_cifar10_cnn_from_scratch"
 SECOND = "02_vgg16_transfer_learning"
+THIRD = "03_neural_style_transfer"
 
-# By notebook: small values from which each change starts, beside a folder of few pictures.
+# By notebook: small values from which each change starts, beside a folder of few pictures where the
+# notebook has a DATASET.
 BASE: dict[str, dict[str, object]] = {
     FIRST: {
         "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "EPOCHS": 1,
@@ -39,8 +41,12 @@ BASE: dict[str, dict[str, object]] = {
         "PAINT_STEPS": 1, "SIZES": [32], "PROBE_EPOCHS": 2, "BATCH_SIZE": 4,
         "STAGE_EPOCHS": [1, 1, 1], "SHARES": [1.0], "SHARE_STEPS": 1,
     },
+    THIRD: {"HAND_SIZE": 32, "HAND_STEPS": 1, "SIZE": 32, "STEPS": 1, "START": "content"},
 }  # fmt: skip
 
+_FIRST_PICTURE, _LARGE, _OWN = "first = stylized(CONTENT", "large = stylized(", "own = portrait"
+_PICTURES, _SQUARES, _HAND = "scene, artwork, second =", "look = keras.Model(", "painted, history ="
+_PIECES, _PAINTER = "pieces = style.crops(", "painter, learnt ="
 _LOAD = "pictures = data.load("
 _LINEAR, _PLAIN = 'train("linear"', 'train("plain CNN", plain'
 _NORMALIZED, _AUGMENTED = 'train("+ batch norm', 'train("+ augmentation"'
@@ -78,6 +84,20 @@ def noted(network, layer, channels, *, size, steps, seed):
     return np.zeros((6, size, size, 3), np.uint8)
 handed, models.vgg16, interpret.maximize = {}, small_vgg16, noted
 """,
+    THIRD: """
+handed, load_vgg16 = {}, models.vgg16
+def noted(content, art=None, **options):
+    handed.clear()
+    handed.update(options, art=art)
+    made = dict(image=np.zeros((8, 8, 3), np.uint8), levels=(), estimate="", seconds=1.0)
+    made |= dict(compile_seconds=0.0, callback_seconds=0.0, distances=dict(content=0, style=0))
+    return type("Result", (), made)
+def not_trained(art, pieces, **options):
+    handed.update(options)
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), {}
+style.stylize, style.train_painter = noted, not_trained
+models.vgg16 = lambda weights: handed.update(weights=weights) or load_vgg16("shipped")
+""",
 }
 # By notebook: cells to run once before the changes; among them, those on which others build, which
 # are run again after a change of what they make.
@@ -90,8 +110,12 @@ START: dict[str, tuple[str, ...]] = {
     SECOND: (
         _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _STARTS,
     ),
+    THIRD: (
+        _PICTURES, _VGG, _SQUARES, "other = look(", _HAND, _FIRST_PICTURE, "low, high = FACTORS",
+        _LARGE, _PIECES, _PAINTER, _OWN,
+    ),
 }  # fmt: skip
-FOUNDATIONS = {_LOAD, _VGG, _FEATURES, _BUILD}
+FOUNDATIONS = {_LOAD, _VGG, _FEATURES, _BUILD, _PICTURES, _SQUARES}
 
 CHANGES: dict[str, dict[str, Change]] = {
     FIRST: {
@@ -120,6 +144,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "PEAK_LEARNING_RATE": Change(0.05, (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
         "STEPS_PER_CALL": Change(2, (_RESIDUAL,), "trainer.steps_per_execution", 2),
         "SEEDS": Change([1, 2], (_RESIDUAL,), "[run.settings['seed'] for run in newest]", [1, 2]),
+        "RESUME": Change(True, (_PLAIN,), "any(run._checkpoints for run in log)", True),
     },
     SECOND: {
         "PRESET": Change("full", (), "[preset, CUTOUT, len(SEEDS)]", ["full", 8, 3]),
@@ -147,6 +172,37 @@ CHANGES: dict[str, dict[str, Change]] = {
         "CUTOUT": Change(16, (_STARTS,), _KERNEL, ANOTHER),
         "SHARES": Change([0.5, 1.0], (_STARTS,), "list(shares['from scratch'])", [0.5, 1.0]),
         "SHARE_STEPS": Change(2, (_STARTS,), _KERNEL, ANOTHER),
+    },
+    THIRD: {
+        "PRESET": Change("full", (), "[preset, NETWORK_STEPS]", ["full", 3000]),
+        "CONTENT": Change("{picture}", (_PICTURES,), "scene[0, 0]", [250, 0, 0]),
+        "STYLE": Change("{picture}", (_PICTURES,), "artwork[0, 0]", [250, 0, 0]),
+        "SECOND_STYLE": Change("{picture}", (_PICTURES,), "second[0, 0]", [250, 0, 0]),
+        "PICTURE": Change("{picture}", (_OWN,), "own[0, 0]", [250, 0, 0]),
+        "PICTURE_STYLE": Change("{picture}", (_OWN,), "handed['art'][-4:]", ".png"),
+        "WEIGHTS": Change("{picture}", (_VGG,), "handed['weights'][-4:]", ".png"),
+        "SEED": Change(1, (_FIRST_PICTURE,), "handed['seed']", 1),
+        "HAND_SIZE": Change(40, (_SQUARES,), "len(small_scene)", 40),
+        "HAND_STEPS": Change(2, (_HAND,), "len(history)", 2),
+        "SIZE": Change(48, (_FIRST_PICTURE,), "handed['size']", 48),
+        "STEPS": Change(2, (_FIRST_PICTURE,), "handed['steps']", 2),
+        "START": Change("painter", (_FIRST_PICTURE,), "handed.get('pyramid')", 1),
+        "LARGE_SIZE": Change(64, (_LARGE,), "handed['size']", 64),
+        "FACTORS": Change([0.5, 2], ("low, high = FACTORS",), "list(weighed)", ANOTHER),
+        "PRACTICE": Change("{picture}", (_PIECES,), "pieces.mean()", ANOTHER),
+        "NETWORK_STEPS": Change(3, (_PAINTER,), "handed['steps']", 3),
+        "NETWORK_SIZE": Change(40, (_PIECES,), "pieces.shape[1]", 40),
+        "CONTENT_LAYERS": Change(
+            ["block3_conv1"], (_FIRST_PICTURE,), "handed['content_layers']", ["block3_conv1"]
+        ),
+        "STYLE_LAYERS": Change(
+            {"block3_conv1": 2}, (_FIRST_PICTURE,), "handed['style_layers']", {"block3_conv1": 2}
+        ),
+        "STYLE_LOSS": Change("gram", (_FIRST_PICTURE,), "handed['style_loss']", "gram"),
+        "CONTENT_WEIGHT": Change(2, (_FIRST_PICTURE,), "handed['content_weight']", 2),
+        "STYLE_WEIGHT": Change(2, (_FIRST_PICTURE,), "handed['style_weight']", 2),
+        "TV_WEIGHT": Change(2, (_FIRST_PICTURE,), "handed['tv_weight']", 2),
+        "LEARNING_RATE": Change(2, (_FIRST_PICTURE,), "handed['learning_rate']", 2),
     },
 }
 

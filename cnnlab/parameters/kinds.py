@@ -147,6 +147,28 @@ def for_each(names: Sequence[str], kind: Kind) -> Kind:
     return Kind(f"a dictionary with {kind.expected} for each of {listed}", read)
 
 
+def for_some(names: Sequence[str], kind: Kind, what: str) -> Kind:
+    """Return the kind of a dictionary with a value of one kind for some of many names."""
+
+    def read(value: object) -> dict[str, object]:
+        require(isinstance(value, Mapping) and value and set(value) <= set(names))
+        return {name: kind.read(item) for name, item in value.items()}
+
+    return Kind(f"a dictionary with {kind.expected} for some {what}", read)
+
+
+def either(first: Kind, second: Kind) -> Kind:
+    """Return the kind of what is of one of two kinds."""
+
+    def read(value: object) -> object:
+        try:
+            return first.read(value)
+        except ValueError:
+            return second.read(value)
+
+    return Kind(f"{first.expected}, or {second.expected}", read)
+
+
 def picture() -> Kind:
     """Return the kind of what `images.read` reads; it is read once, to see that it can be."""
 

@@ -13,8 +13,10 @@ from cnnlab.parameters.kinds import (
     activation,
     choice,
     each,
+    either,
     flag,
     for_each,
+    for_some,
     number,
     part,
     picture,
@@ -143,6 +145,7 @@ def _residual_widths(values: Mapping[str, object]) -> Kind:
 _AMOUNT, _COUNT, _SIDE = number(0), whole(1), whole(SMALLEST_SIDE)
 _RATE = number(0, above=True)
 _LAYERS = each(choice(*VGG_LAYERS), "('block4_conv2',)", what="names of layers of VGG-16")
+_SHARES = for_some(VGG_LAYERS, _AMOUNT, "layers of VGG-16")
 
 # By name, for all notebooks: a name means one thing. They are checked in this order: what another
 # depends on comes first. Those that depend on others are functions of the values read so far.
@@ -166,6 +169,7 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "DROPOUT": number(0, below=1),
     "LABEL_SMOOTHING": number(0, below=1),
     "MIRROR": flag(),
+    "RESUME": flag(),
     "ACTIVATION": activation(),
     "DEPTH": _COUNT,
     "STEM_STRIDE": _COUNT,
@@ -179,13 +183,13 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "HAND_SIZE": _SIDE,
     "HAND_STEPS": _COUNT,
     "STEPS": _COUNT,
-    "PAIRS": whole(1, 3),
+    "START": choice("content", "painter"),
     "LARGE_SIZE": _SIDE,
-    "FACTORS": each(_RATE, "(0.1, 10)"),
+    "FACTORS": each(_RATE, "(0.1, 10)", least=2, most=2),
     "NETWORK_STEPS": _COUNT,
     "NETWORK_SIZE": _SIDE,
     "CONTENT_LAYERS": _LAYERS,
-    "STYLE_LAYERS": _LAYERS,
+    "STYLE_LAYERS": either(_SHARES, _LAYERS),
     "STYLE_LOSS": choice("gram", "wasserstein", "moments"),
     "CONTENT_WEIGHT": _AMOUNT,
     "STYLE_WEIGHT": _AMOUNT,

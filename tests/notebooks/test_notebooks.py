@@ -103,7 +103,7 @@ CLAIMS: dict[str, list[str]] = {
         # only the ratio of weights counts
         "np.abs([*weighed.values()][1].image - 1.0 * [*weighed.values()][3].image).mean() < 3",
         # seven styles in one pass, and exercises that wait for an answer
-        "len(painted_styles) == 7 and exercises.check(covariance).right is None",
+        "len(painted_styles) == 7 and cnnlab.exercises.check(covariance).right is None",
         # equal seconds: each was stopped
         "all(result.stopped for result, _ in races.values())",
         # the painter has learnt, and paints what it never saw, at another size

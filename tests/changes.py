@@ -87,7 +87,8 @@ handed, models.vgg16, interpret.maximize = {}, small_vgg16, noted
     THIRD: """
 handed, load_vgg16 = {}, models.vgg16
 def noted(content, art=None, **options):
-    handed.clear()
+    for name in ("init", "pyramid"):
+        handed.pop(name, None)
     handed.update(options, art=art)
     made = dict(image=np.zeros((8, 8, 3), np.uint8), levels=(), estimate="", seconds=1.0)
     made |= dict(compile_seconds=0.0, callback_seconds=0.0, distances=dict(content=0, style=0))

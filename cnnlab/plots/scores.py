@@ -117,6 +117,8 @@ def reliability(
             top.vlines(confidence, low, high, color=canvas.PALE_BLUE, linewidth=6, zorder=1.5),
             top.vlines(confidence, confidence, accuracy, color=canvas.VERMILLION, linewidth=1.5),
         ]
+        for artist in key:
+            artist.set_in_layout(False)  # without any dot it would ask for a place nowhere
         centres = (np.arange(len(count)) + 0.5) / len(count)
         share = count / max(1, count.sum())
         bottom.bar(centres, share, width=0.9 / len(count), color=canvas.RULE)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from figures import CALIBRATION, CLASSES, contrast, shown, texts
@@ -84,3 +86,11 @@ def test_reliability_hides_bins_of_few_pictures_and_has_a_key():
     words = [text.get_text() for text in key.get_texts()]
     assert words == ["as sure as right", "a bin of 10 pictures or more", "95 % interval", "gap"]
     assert colors == [canvas.MUTED, canvas.BLUE, canvas.PALE_BLUE, canvas.VERMILLION]
+
+
+def test_reliability_without_a_bin_of_enough_pictures_is_drawn_all_the_same(recwarn):
+    few = SimpleNamespace(**vars(CALIBRATION) | {"count": np.ones(3)})
+    figure = plots.reliability({"net": few}, title="Few pictures")
+    figure.draw_without_rendering()
+    assert [str(w.message) for w in recwarn if "constrained" in str(w.message)] == []
+    assert figure.axes[0].get_position().width > 0.3

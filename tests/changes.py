@@ -190,9 +190,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "START": Change("painter", (_FIRST_PICTURE,), "handed.get('pyramid')", 1),
         "LARGE_SIZE": Change(64, (_LARGE,), "handed['size']", 64),
         "FACTORS": Change([0.5, 2], ("low, high = FACTORS",), "list(weighed)", ANOTHER),
-        "PRACTICE": Change("{picture}", (_PIECES,), "pieces.mean()", ANOTHER),
         "NETWORK_STEPS": Change(3, (_PAINTER,), "handed['steps']", 3),
-        "NETWORK_SIZE": Change(40, (_PIECES,), "pieces.shape[1]", 40),
         "CONTENT_LAYERS": Change(
             ["block3_conv1"], (_FIRST_PICTURE,), "handed['content_layers']", ["block3_conv1"]
         ),

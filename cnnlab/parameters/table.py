@@ -187,7 +187,6 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "LARGE_SIZE": _SIDE,
     "FACTORS": each(_RATE, "(0.1, 10)", least=2, most=2),
     "NETWORK_STEPS": _COUNT,
-    "NETWORK_SIZE": _SIDE,
     "CONTENT_LAYERS": _LAYERS,
     "STYLE_LAYERS": either(_SHARES, _LAYERS),
     "STYLE_LOSS": choice("gram", "wasserstein", "moments"),
@@ -200,7 +199,6 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "SECOND_STYLE": picture(),
     "PICTURE": picture()._replace(optional=True),  # None: a portrait
     "PICTURE_STYLE": picture(),
-    "PRACTICE": picture(),
     "DATASET": pictures(),
     "CROP": partial(_up_to_side, 1),
     "CUTOUT": partial(_up_to_side, 0),

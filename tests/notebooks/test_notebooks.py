@@ -43,7 +43,7 @@ SMALL: dict[str, dict[str, object]] = {
     },
     THIRD: {
         "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 5,
-        "LARGE_SIZE": 96, "NETWORK_STEPS": 8, "NETWORK_SIZE": 32,
+        "LARGE_SIZE": 96, "NETWORK_STEPS": 8,
     },
 }  # fmt: skip
 # By notebook: Python expressions that are true once it has run with SMALL.

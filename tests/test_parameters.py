@@ -204,7 +204,7 @@ def test_a_folder_is_read_before_anything_else_and_says_how_large_pictures_are(t
         settled(DATASET=folder)
 
 
-@pytest.mark.parametrize("name", ["PICTURE", "CONTENT", "STYLE", "PRACTICE"])
+@pytest.mark.parametrize("name", ["PICTURE", "CONTENT", "STYLE", "SECOND_STYLE"])
 def test_a_picture_is_read_before_anything_else(tmp_path, name):
     Image.new("RGB", (9, 9)).save(tmp_path / "fine.png")
     (tmp_path / "broken.jpg").write_bytes(b"no picture")

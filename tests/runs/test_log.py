@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from cnnlab import models, runs, style, training
+from cnnlab import models, runs, training
 from cnnlab.runs import inputs
+from cnnlab.style.practice import PainterTrainer
 
 
 @pytest.fixture
@@ -102,8 +103,8 @@ def test_a_run_that_no_fit_was_given_is_named(network, caplog):
     caplog.clear()
     with log.record("a", network) as run:
         fit(network, run, epochs=1)
-    with pytest.raises(OSError), log.record("a", network):
-        raise OSError
+    with pytest.raises(OSError, match="boom"), log.record("a", network):
+        raise OSError("boom")
     assert caplog.messages == []
 
 
@@ -126,7 +127,7 @@ def test_a_trainer_that_holds_the_network_is_its_fit():
     frozen.trainable = False
     for network in (models.linear((4, 4, 3), 2), frozen):
         around = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Identity(), network])
-        painter = style.PainterTrainer(network, loss=None)
+        painter = PainterTrainer(network, loss=None)
         for trainer in (network, around, training.on_device(network, table), painter):
             assert inputs.trains(trainer, network)
             assert inputs.trains(trainer, lazy)

@@ -162,7 +162,7 @@ def test_a_log_that_can_t_be_read_holds_no_runs_and_is_named(tmp_path, caplog):
 
 @pytest.mark.parametrize("folder", [None, 3, "~nobody-of-this-name/log"])
 def test_what_is_no_folder_is_refused(folder):
-    with pytest.raises(ValueError, match="Expected the path of a log's folder.*Received: folder="):
+    with pytest.raises(ValueError, match=r"Expected the path of a log's folder.*Received: folder="):
         runs.earlier(folder)
     if folder is not None:
         with pytest.raises(ValueError, match="Received: folder="):

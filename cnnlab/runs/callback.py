@@ -12,7 +12,7 @@ from cnnlab.runs.checkpoints import Checkpoint
 from cnnlab.runs.comparison import AnyRun, Comparison
 from cnnlab.runs.failures import not_finite, out_of_memory
 from cnnlab.runs.feed import Feed
-from cnnlab.runs.inputs import describe, parameters, plain
+from cnnlab.runs.inputs import describe, parameters, plain, trains
 from cnnlab.runs.progress import Line, Progress, is_in_notebook
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ class Run(keras.callbacks.Callback):
         self._checkpoint: Checkpoint | None = None
         self._feed: Feed | None = None
         self._progress, self._running, self._trainer = Progress(), False, network
+        self._given, self._made = False, False  # to `fit`; all that it was to make
         self._line = Line(self)
 
     @property
@@ -109,6 +110,13 @@ class Run(keras.callbacks.Callback):
         self._trainer = model
 
     def on_train_begin(self, logs=None):
+        self._given, self._made = True, False
+        if not trains(self._trainer, self.network):
+            raise ValueError(
+                f"Expected fit of the recorded network or of a trainer that holds it. Received: "
+                f"record({self.name!r}, {self.network.name!r}), but fit of {self._trainer.name!r}, "
+                f"which shares no weight with it. Give record the network that fit trains."
+            )
         self._progress, self._running = self._begun(), True
         self._line.show(at_once=True)
         self._feed = Feed.of_fit()
@@ -143,6 +151,7 @@ class Run(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.seconds = self._progress.seconds
         self._progress.end_epoch()
+        self._made = self._progress.epoch >= self._progress.epochs
         for metric, value in (logs or {}).items():
             self.history.setdefault(metric, []).append(float(value))
         if self._checkpoint and not self.diverged:
@@ -150,6 +159,7 @@ class Run(keras.callbacks.Callback):
         self._line.show()
 
     def on_train_end(self, logs=None):
+        self._made = True  # `fit` had no more to do, be it by early stopping
         self._progress, self._running = Progress(), False
         self._line.show(at_once=True)
 
@@ -176,8 +186,14 @@ class Run(keras.callbacks.Callback):
     # ---- What the log calls --------------------------------------------------------------------
 
     def finish(self) -> None:
-        """End as planned, or because the loss was no number any more."""
+        """End as planned, or because the loss was no number any more, or without any `fit`."""
         self._release()
+        if not self._given:
+            logger.warning(
+                "Expected fit(…, callbacks=[run]) in the block. Received: none. The run %r was not "
+                "given to fit: callbacks=[run] logs it.",
+                self.name,
+            )
         if self._checkpoint:
             self._checkpoint.remove()
         if self.diverged:
@@ -185,6 +201,12 @@ class Run(keras.callbacks.Callback):
 
     def stop(self) -> None:
         """End because the kernel was interrupted, and say what was kept."""
+        if self._made:
+            logger.warning(
+                "The run %r was interrupted after its last epoch: it is whole.", self.name
+            )
+            self.finish()
+            return
         self.stopped, progress = True, self._progress
         self._release()
         epochs = self.epochs

@@ -81,6 +81,16 @@ def parameters(network: keras.Model) -> int:
     return sum(math.prod(weight.shape) for weight in network.trainable_variables)
 
 
+def trains(trainer: keras.Model, network: keras.Model) -> bool:
+    """Tell whether a trainer holds a network, or a part of it, by the weights they share.
+
+    One that has no variables yet may be held by any.
+    """
+    weights = network.trainable_variables or network.variables
+    held = {id(variable) for variable in trainer.variables}
+    return trainer is network or not weights or any(id(weight) in held for weight in weights)
+
+
 def layers_of(owner: keras.Layer) -> Iterator[keras.Layer]:
     """Yield all layers that compute something, those inside models and other layers too."""
     is_model = isinstance(owner, keras.Model)

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import keras
 import tensorflow as tf
@@ -13,7 +12,7 @@ import tensorflow as tf
 from cnnlab.runs.callback import Run
 from cnnlab.runs.failures import is_out_of_memory
 from cnnlab.runs.inputs import plain
-from cnnlab.runs.records import append
+from cnnlab.runs.records import append, path_of
 from cnnlab.runs.table import as_html, as_text
 
 logger = logging.getLogger(__name__)
@@ -28,11 +27,14 @@ class RunLog:
     Args:
         folder: Where each run is also written down when it ends, for `earlier`, and where the
             checkpoints of runs lie that are to go on after a crash. Made when it is needed. None
-            for neither.
+            for neither. "~" is the user's home.
+
+    Raises:
+        ValueError: The folder is no path.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None):
-        self._folder = None if folder is None else Path(folder)
+        self._folder = None if folder is None else path_of(folder)
         self._runs: dict[str, Run] = {}
         self._numbers: dict[Run, int] = {}
         self._warned = False
@@ -56,12 +58,13 @@ class RunLog:
 
         Args:
             name: What is trained, in words.
-            network: What is trained.
+            network: What is trained, by its own `fit` or by that of a trainer that holds it.
             resume: Whether to write a checkpoint into the log's folder after each epoch, and to go
                 on from one that a process with the same inputs left when it was killed or stopped:
                 with the same numbers as if nothing had happened. Weights, optimizer, random states
                 that Keras counts among a model's variables, history and the order of the batches
-                are restored; states of other callbacks are not.
+                are restored; states of other callbacks are not. The pictures and labels themselves
+                are not among the inputs: after a change of theirs, delete the folder's checkpoints.
             **settings: What tells this run from others of the same name: learning rate, epochs,
                 seed.
 
@@ -69,10 +72,16 @@ class RunLog:
             The run.
 
         Raises:
-            ValueError: `resume` without a folder.
+            ValueError: The name is no text or empty; `resume` without a folder; in `fit`, a model
+                that doesn't hold the network.
             MemoryError: A step didn't fit into the device's memory; the message names a batch size
                 that does, if one was found.
         """
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(
+                "Expected what is trained in words as the run's name, such as 'resnet'. "
+                f"Received: name={name!r}"
+            )
         if resume and self._folder is None:
             raise ValueError(
                 "Expected a log with a folder to keep checkpoints in, such as RunLog('runs'). "

@@ -64,21 +64,39 @@ class EarlierRuns(list[EarlierRun]):
         return as_text(self, dated=True)
 
 
+def path_of(folder: str | os.PathLike[str]) -> Path:
+    """Return a log's folder as a path, with the user's home for "~".
+
+    Raises:
+        ValueError: It is no path, or nobody's home.
+    """
+    try:
+        return Path(folder).expanduser()
+    except (TypeError, RuntimeError):
+        raise ValueError(
+            "Expected the path of a log's folder, such as 'runs' or '~/runs'. "
+            f"Received: folder={folder!r}"
+        ) from None
+
+
 def earlier(folder: str | os.PathLike[str]) -> EarlierRuns:
     """Read the runs that other kernels wrote down in a log's folder.
 
     Lines that can't be read, such as one that a killed kernel left half-written, are passed over
-    and counted in a warning.
+    and counted in a warning. A file that can't be read at all is named in one, and holds no runs.
 
     Args:
         folder: As given to `RunLog`. One that isn't there holds no runs.
 
     Returns:
         The runs, in the order in which they were first written.
+
+    Raises:
+        ValueError: The folder is no path.
     """
     found: dict[str, EarlierRun] = {}
     wrong = []
-    for number, line in _lines(Path(folder) / FILE):
+    for number, line in _lines(path_of(folder) / FILE):
         try:
             run = _parsed(line)
         except (ValueError, TypeError, KeyError):
@@ -127,11 +145,19 @@ def _ends_with_a_line(path: Path) -> bool:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that aren't empty, with their numbers."""
-    if not path.exists():
+    """Yield the lines that aren't empty, with their numbers; say so if they can't be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            yield from ((n, line) for n, line in enumerate(file, 1) if line.strip())
+    except FileNotFoundError:
         return
-    with path.open(encoding="utf-8", errors="replace") as file:
-        yield from ((n, line) for n, line in enumerate(file, 1) if line.strip())
+    except OSError as error:
+        logger.warning(
+            "Expected a file of runs that can be read. Received: %s (%s). It is passed over: give "
+            "the folder that RunLog was given.",
+            path,
+            error.strerror or error,
+        )
 
 
 def _parsed(line: str) -> EarlierRun:

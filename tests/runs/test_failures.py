@@ -64,7 +64,7 @@ def test_out_of_memory_in_validation_names_the_validation_batch(monkeypatch):
 def test_other_errors_of_tensorflow_go_their_way():
     with (
         pytest.raises(tf.errors.InvalidArgumentError, match="boom"),
-        runs.RunLog().record("", full(9)),
+        runs.RunLog().record("net", full(9)),
     ):
         raise tf.errors.InvalidArgumentError(None, None, "boom")
 

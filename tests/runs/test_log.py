@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 
-from cnnlab import models, runs
+from cnnlab import models, runs, training
+from cnnlab.runs import inputs
+from cnnlab.style.practice import PainterTrainer
 
 
 @pytest.fixture
@@ -88,3 +92,70 @@ def test_table_names_settings_and_scores(network):
     html = log._repr_html_()
     for text in ("&lt;linear&gt;", "lr 0.001, seed 4", "43.21%", "98"):
         assert text in html
+
+
+def test_a_run_that_no_fit_was_given_is_named(network, caplog):
+    log = runs.RunLog()
+    with log.record("a", network) as run:
+        pass
+    assert "The run 'a' was not given to fit: callbacks=[run]" in caplog.text
+    assert not run.stopped
+    caplog.clear()
+    with log.record("a", network) as run:
+        fit(network, run, epochs=1)
+    with pytest.raises(OSError, match="boom"), log.record("a", network):
+        raise OSError("boom")
+    assert caplog.messages == []
+
+
+def test_fit_of_a_model_that_does_not_hold_the_network_is_refused(network):
+    other = models.linear((4, 4, 3), 2)
+    message = f"'a', '{network.name}'.*fit of '{other.name}'.*Give record the network that fit"
+    log = runs.RunLog()
+    with pytest.raises(ValueError, match=message), log.record("a", network) as run:
+        fit(other, run)
+    assert len(log) == 0
+
+
+def test_a_trainer_that_holds_the_network_is_its_fit():
+    images = SimpleNamespace(
+        **{key: np.zeros((2, 4, 4, 3), "uint8") for key in ("x_train", "x_val")}
+    )
+    table = training.to_device(images)
+    lazy = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2)])  # no weights yet
+    frozen = models.linear((4, 4, 3), 2)
+    frozen.trainable = False
+    for network in (models.linear((4, 4, 3), 2), frozen):
+        around = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Identity(), network])
+        painter = PainterTrainer(network, loss=None)
+        for trainer in (network, around, training.on_device(network, table), painter):
+            assert inputs.trains(trainer, network)
+            assert inputs.trains(trainer, lazy)
+            assert not inputs.trains(trainer, models.linear((4, 4, 3), 2))
+
+
+@pytest.mark.parametrize("name", [None, 3, "", " "])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_name_that_is_no_text_is_refused(network, name, resume, tmp_path):
+    log = runs.RunLog(tmp_path)
+    with pytest.raises(ValueError, match=f"Expected .* words .*Received: name={name!r}"):
+        with log.record(name, network, resume=resume):
+            pytest.fail("the block was entered")
+
+
+class InterruptAfter(keras.callbacks.Callback):
+    def on_train_end(self, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_an_interrupt_after_the_last_epoch_stops_nothing(network, first, caplog):
+    log = runs.RunLog()
+    with log.record("linear", network) as run:
+        after = InterruptAfter()
+        fit(network, after if first else run, callbacks=[run if first else after])
+    assert not run.stopped
+    assert not run.note
+    assert [run.epochs for run in log] == [2]
+    assert "(stopped)" not in repr(log)
+    assert "interrupted after its last epoch: it is whole" in caplog.text

@@ -138,3 +138,32 @@ def test_no_folder_no_runs(tmp_path):
     assert repr(runs.earlier(tmp_path / "nowhere")) == "no runs yet"
     runs.RunLog(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_home_is_the_user_s(tmp_path, another_kernel, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    once(runs.RunLog("~/log"))
+    another_kernel()
+    assert (tmp_path / "log" / "log.jsonl").exists()
+    assert len(runs.earlier("~/log")) == 1
+
+
+def test_a_log_that_can_t_be_read_holds_no_runs_and_is_named(tmp_path, caplog):
+    file = tmp_path / "file"
+    file.write_text("")
+    (tmp_path / "log.jsonl").mkdir()
+    for folder in (tmp_path, file):
+        caplog.clear()
+        assert runs.earlier(folder) == []
+        (note,) = caplog.messages
+        assert f"Received: {folder / 'log.jsonl'} (" in note
+
+
+@pytest.mark.parametrize("folder", [None, 3, "~nobody-of-this-name/log"])
+def test_what_is_no_folder_is_refused(folder):
+    with pytest.raises(ValueError, match=r"Expected the path of a log's folder.*Received: folder="):
+        runs.earlier(folder)
+    if folder is not None:
+        with pytest.raises(ValueError, match="Received: folder="):
+            runs.RunLog(folder)

@@ -210,12 +210,12 @@ def require_names(classes: object) -> None:
     """Refuse class names without an order of their own, and names that two classes share.
 
     Raises:
-        ValueError: They are a set, a dictionary, one string, or not all different.
+        ValueError: They are a set, a dictionary, or not all different.
     """
-    if isinstance(classes, str | Mapping) or not hasattr(classes, "__getitem__"):
+    if isinstance(classes, Mapping) or not hasattr(classes, "__getitem__"):
         raise ValueError(
-            "Expected classes to be a list of names, in the order of the model's outputs, which "
-            f"{type(classes).__name__} doesn't keep or isn't. Received: classes={classes!r}"
+            "Expected classes to be a list of names, in the order of the model's outputs. "
+            f"Received: classes={classes!r}, a {type(classes).__name__}; write them as a list"
         )
     twice = [name for name, count in Counter(classes).items() if count > 1]
     if twice:

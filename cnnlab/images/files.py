@@ -49,8 +49,8 @@ def read(
 
     Args:
         source: A path, an http(s) address, a Pillow image, or an array of shape (h, w), (h, w, 1),
-            (h, w, 3) or (h, w, 4), whole numbers or floats in 0…255. Floats are rounded and clipped,
-            and refused where `require_pixels` tells that they were scaled or preprocessed.
+            (h, w, 3) or (h, w, 4), of whole numbers or floats in 0…255. Floats are rounded and
+            clipped, and refused where `require_pixels` tells that they were scaled or preprocessed.
         size: Height and width of the result; one number for a square; None keeps the picture's own.
         fit: What to do when the proportions differ. "crop" cuts the edges off and keeps the centre,
             "pad" adds black bars, "stretch" distorts.

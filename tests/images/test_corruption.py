@@ -93,7 +93,7 @@ def test_tiles_stay_whole_and_each_picture_has_an_order_of_its_own():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: images.corrupt(GREY, "fog"), "blur, noise, contrast, jpeg .* kind='fog'"),
+        (lambda: images.corrupt(GREY, "fog"), "blur, noise, contrast, jpeg.* kind='fog'"),
         (lambda: images.corrupt(GREY, "blur", 0), r"severity .*in 1…5.*severity=0"),
         (lambda: images.corrupt(GREY, "blur", 6), "severity=6"),
         (lambda: images.corrupt(GREY / 255, "blur"), r"uint8 .*pictures\.dtype=float64"),

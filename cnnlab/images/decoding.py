@@ -157,7 +157,7 @@ def _png_pixels(file: IO[bytes]) -> bytes:
 
 def upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF orientation says; it stays as it is where that can't be read."""
-    image.load()  # turns a TIFF, and forgets its orientation: asked before, it would be turned twice
+    image.load()  # turns a TIFF and forgets its orientation; asked before, it would turn twice
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
         method = UPRIGHT.get(orientation)

@@ -26,13 +26,28 @@ __all__ = [
     "nested",
     "one_output",
     "output_layer",
+    "require_model",
 ]
 
 _ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
 
 
+def require_model(model: object, name: str = "model") -> None:
+    """Refuse what is no Keras model, such as a function or a file's path.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            "Expected a Keras model; keras.models.load_model reads one from a file. "
+            f"Received: {name} of type {type(model).__name__}"
+        )
+
+
 def nested(model: keras.Model) -> Iterator[keras.Model]:
     """Yield a model, then the models nested in it, the outermost first."""
+    require_model(model)
     level = [model]
     while level:
         yield from level
@@ -129,6 +144,7 @@ def compiled(
     As with Keras's own `predict`, weights may change between calls; a layer's other settings,
     changed after the first call, are not seen.
     """
+    require_model(model)
     functions = _functions.setdefault(model, {})
     key = (function, layer, *((tuple(t.shape), t.dtype) for t in tensors))
     if key not in functions:
@@ -150,6 +166,7 @@ def final_activation(model: keras.Model) -> str:
     Raises:
         ValueError: The last layer has another activation, or the model has several outputs.
     """
+    require_model(model)
     last = output_layer(model)
     activation = getattr(last, "activation", None)
     # `layers.Softmax` and `ops.softmax` are classes of their own; so are those of ReLU and others.

@@ -177,6 +177,9 @@ def test_html_table_has_every_class_and_escapes_its_name(report):
         ({"labels": LABELS.astype(float)}, "float64"),
         ({"labels": LABELS[:5]}, r"labels\.shape=\(5,\)"),
         ({"classes": ("cat", "owl")}, r"Expected 4 class names.*\('cat', 'owl'\)"),
+        ({"classes": set(CLASSES)}, r"list of names.*Received: classes=\{.*a set"),
+        ({"classes": dict.fromkeys(CLASSES)}, "list of names.*a dict"),
+        ({"classes": ("cat", "owl", "cat", "fox")}, "own for each class.*'cat' more than once"),
         ({"probabilities": np.full((8, 4), 2.0)}, "softmax first"),
         ({"probabilities": np.tile([1.5, -0.5, 0, 0], (8, 1))}, "no value below 0"),
         ({"probabilities": np.full((8, 4), np.nan)}, "rows of probabilities"),
@@ -371,6 +374,21 @@ def test_datasets_that_can_t_be_scored_say_why(pictures):
             evaluate(model, *arguments, classes="abc")
     with pytest.raises(ValueError, match="batch_size=0"):
         probabilities(model, pictures, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "message"),
+    [
+        (lambda t: t, {}, "Expected a Keras model.*Received: model of type function"),
+        (None, {"batch_size": 2.5}, r"batch_size to be a whole number.*batch_size=2\.5"),
+        (None, {"batch_size": True}, "batch_size=True"),
+        (None, {"classes": {"a", "b", "c"}}, "Expected classes to be a list"),
+    ],
+)
+def test_wrong_arguments_are_named_in_a_sentence(pictures, model, change, message):
+    options = {"classes": ("a", "b", "c")} | change
+    with pytest.raises(ValueError, match=message):
+        evaluate(model or linear_model(), pictures, np.zeros(11, int), **options)
 
 
 def test_diverged_model_is_named(pictures):

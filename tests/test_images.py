@@ -69,8 +69,9 @@ def test_the_result_is_a_writable_copy():
         (np.tile(np.float32([254.7, 256.7, -3.2]), (2, 3, 1)), (255, 255, 0)),
         (np.tile(np.float64([0.4, 0.6, 3.6]), (2, 3, 1)), (0, 1, 4)),
         (np.zeros((2, 3), np.float32), (0, 0, 0)),
+        (np.tile(np.int64([0, 20, 255]), (2, 3, 1)), (0, 20, 255)),
     ],
-    ids=["grey", "grey1", "rgba", "clear", "clipped", "rounded", "black"],
+    ids=["grey", "grey1", "rgba", "clear", "clipped", "rounded", "black", "whole"],
 )
 def test_arrays_of_each_kind(array, pixel):
     before = array.copy()
@@ -114,7 +115,10 @@ def test_uint8_survives_the_way_through_float():
         (np.zeros((1, 2, 2, 3), np.uint8), ValueError, r"Received: shape=\(1, 2, 2, 3\)"),
         (np.zeros((2, 2, 2), np.uint8), ValueError, r"Received: shape=\(2, 2, 2\)"),
         (np.zeros((0, 2, 3), np.uint8), ValueError, r"Received: shape=\(0, 2, 3\)"),
-        (np.zeros((2, 2), np.int64), TypeError, "Received: dtype=int64"),
+        (np.zeros((3, 5, 6), np.uint8), ValueError, r"np\.moveaxis\(x, 0, -1\)"),
+        (np.full((2, 2), 256), ValueError, "whole numbers in 0…255.*from 256 to 256"),
+        (np.full((2, 2), -1), ValueError, "whole numbers in 0…255.*from -1 to -1"),
+        (np.ones((2, 2), bool), TypeError, "Received: dtype=bool"),
         (None, TypeError, "Received: source of type NoneType"),
     ],
 )
@@ -206,6 +210,25 @@ def test_16_bits_are_scaled(tmp_path, suffix):
     expected = [0, 1, 1, 1, 2, 128, 255]
     assert images.read(tmp_path / f"a.{suffix}")[0, :, 0].tolist() == expected
     assert images.read(Image.fromarray(values.astype(np.int32)))[0, :, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("top", [200, 65_535])
+def test_whole_numbers_of_32_bits_are_of_8_where_they_fit(tmp_path, top):
+    values = np.int32([[0, 100, top]])
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down; what is turned no longer knows its file
+    Image.fromarray(values).save(tmp_path / "a.tif", exif=exif)
+    expected = [0, 100, 200] if top < 256 else [0, 0, 255]
+    assert images.read(Image.fromarray(values))[0, :, 0].tolist() == expected
+    assert images.read(tmp_path / "a.tif")[0, ::-1, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_a_dark_file_of_16_bits_is_dark(tmp_path, suffix):
+    Image.fromarray(np.uint16([[0, 100, 200]])).save(tmp_path / f"a.{suffix}")
+    assert images.read(tmp_path / f"a.{suffix}")[0, :, 0].tolist() == [0, 0, 1]
+    with Image.open(tmp_path / f"a.{suffix}") as opened:
+        assert images.read(opened)[0, :, 0].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(2, 3), (6, 4), (4, 2)])
@@ -626,3 +649,16 @@ def test_save_is_all_or_nothing(tmp_path, monkeypatch):
 def test_save_refuses_other_formats(tmp_path, name):
     with pytest.raises(ValueError, match=r"\.png, \.jpg, \.jpeg.*Received: path="):
         images.save(picture(), tmp_path / name)
+
+
+def test_save_says_that_a_folder_has_the_name(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"a folder has it.*Received: path=\S*a\.png$"):
+        images.save(picture(), tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("value", [True, np.True_, 2.0, 0, 9, "2", None, (2, 2)])
+def test_what_is_no_whole_number_of_a_range_is_refused(value):
+    with pytest.raises(ValueError, match=r"n to be a whole number in 1…8, or so\. Received: n="):
+        images.whole_number(value, "n", 1, 8, note=", or so")
+    assert type(images.whole_number(np.int64(8), "n", 1, 8)) is int

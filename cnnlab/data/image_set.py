@@ -171,6 +171,7 @@ def load(
         MemoryError: A folder's pictures are too many to be held in memory.
     """
     generator(seed)  # refuses a wrong one before anything is read
+    pictures.require_limit(memory_limit)
     if name == "cifar10":
         return _cifar10(val_size, seed, offline=offline)
     if name == "shapes10":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,16 @@ class Streams(NamedTuple):
     val: tf.data.Dataset
     test: tf.data.Dataset
     classes: tuple[str, ...]
+
+
+def require_limit(limit: object) -> None:
+    """Refuse a limit that is no number of bytes, such as "1GB"."""
+    number = isinstance(limit, Real) and not isinstance(limit, bool) and limit > 0
+    if not (limit is None or number):
+        raise ValueError(
+            "Expected memory_limit to be a number of bytes above 0, such as 1e9, or None for half "
+            f"of the free memory. Received: memory_limit={limit!r}"
+        )
 
 
 def require_memory(count: int, size: tuple[int, int], *, limit: float | None = None) -> None:
@@ -98,11 +109,10 @@ def stream(
         train, val, test and the class names.
 
     Raises:
-        ValueError: As for `data.load`, or batch_size is below 1.
+        ValueError: As for `data.load`, or batch_size is no whole number above 0.
     """
     folder, size = Path(folder).expanduser(), images.height_and_width(image_size, "image_size")
-    if batch_size < 1:
-        raise ValueError(f"Expected at least 1 picture a batch. Received: {batch_size=}")
+    batch_size = images.whole_number(batch_size, "batch_size")
     generator(seed)
     if not folder.is_dir():
         raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from cnnlab import images
 from cnnlab.data.folders import SHARES, Files
 
 
@@ -21,7 +22,15 @@ def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.nd
 
     Returns:
         int64 indices into labels, in ascending order.
+
+    Raises:
+        ValueError: Labels of another shape, a size that they don't allow, or no such seed.
     """
+    if np.ndim(labels) != 1:
+        raise ValueError(
+            "Expected labels of shape (n,), a class for each picture; take labels.argmax(axis=1) "
+            f"of one-hot rows. Received: labels.shape={np.shape(labels)}"
+        )
     classes, members = np.unique(labels, return_inverse=True)
     size = count_of(size, len(labels), at_least=len(classes))
     shares = _shares(np.bincount(members), size)
@@ -35,15 +44,7 @@ def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.nd
 
 def generator(seed: int) -> np.random.Generator:
     """Start a random stream, the same for the same seed; refuse seeds that Keras wouldn't take."""
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = -1
-    if not 0 <= number < 2**32:
-        raise ValueError(
-            f"Expected seed to be a whole number from 0 to {2**32 - 1:,}. Received: seed={seed!r}"
-        )
-    return np.random.default_rng(number)
+    return np.random.default_rng(images.whole_number(seed, "seed", 0, 2**32 - 1))
 
 
 def count_of(size: int | float, total: int, *, at_least: int) -> int:

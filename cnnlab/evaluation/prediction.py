@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cnnlab.evaluation.report import Report
+from cnnlab.evaluation.report import Report, require_names
 from cnnlab.images import in_batches, is_dataset
 from cnnlab.layers import explained, final_activation, one_output
 
@@ -35,6 +35,7 @@ def evaluate(
         ValueError: Shapes, labels or class names that don't fit together; numbers that aren't
             pixels; outputs that aren't finite logits or probabilities.
     """
+    require_names(classes)  # before the work
     if is_dataset(x):
         if y is not None:
             raise ValueError(

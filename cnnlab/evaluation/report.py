@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,6 +72,7 @@ class Report:
                 f"Received: probabilities[0]={probabilities[0]}. "
                 "For logits, take their softmax first; `evaluate(model, ...)` does."
             )
+        require_names(self.classes)
         if len(self.classes) != k:
             raise ValueError(
                 f"Expected {k} class names, one per column of the probabilities. "
@@ -201,6 +203,25 @@ class Report:
         return (
             f"accuracy {self.accuracy:.2%} ± {self.interval:.2%} (95 % interval), "
             f"loss {self.loss:.3f}, {len(self.labels):,} pictures"
+        )
+
+
+def require_names(classes: object) -> None:
+    """Refuse class names without an order of their own, and names that two classes share.
+
+    Raises:
+        ValueError: They are a set, a dictionary, or not all different.
+    """
+    if isinstance(classes, Mapping) or not hasattr(classes, "__getitem__"):
+        raise ValueError(
+            "Expected classes to be a list of names, in the order of the model's outputs. "
+            f"Received: classes={classes!r}, a {type(classes).__name__}; write them as a list"
+        )
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise ValueError(
+            "Expected a name of its own for each class. Received: classes with "
+            f"{', '.join(map(repr, twice))} more than once; rename one, or join the classes"
         )
 
 

@@ -4,7 +4,7 @@ The notebooks read your own pictures with it: notebook 1 in section 6, notebook 
 notebook 3 throughout. Corrupted and shuffled ones are a test of robustness in notebook 2.
 """
 
-from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8
+from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8, whole_number
 from cnnlab.images.batches import in_batches, is_dataset, shape_of
 from cnnlab.images.corruption import CORRUPTIONS, corrupt, shuffle_tiles
 from cnnlab.images.decoding import HEIC_REMEDY, PictureError, endings, is_heic, is_picture
@@ -28,4 +28,5 @@ __all__ = [
     "shape_of",
     "shuffle_tiles",
     "to_uint8",
+    "whole_number",
 ]

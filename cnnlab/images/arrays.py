@@ -69,6 +69,33 @@ def to_uint8(array: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(array), 0, 255).astype(np.uint8)
 
 
+def whole_number(
+    value: object, name: str, low: int = 1, high: int | None = None, *, note: str = ""
+) -> int:
+    """Return a whole number as an int, checked; True, False and 2.0 are none.
+
+    Args:
+        value: What was given.
+        name: The argument's name in the message.
+        low: The least that it may be.
+        high: The most; None for no end.
+        note: What the message says of the range or of other choices, such as ", or None".
+
+    Raises:
+        ValueError: It isn't one, or lies outside.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # pyright: ignore
+    except TypeError:
+        number = None
+    if number is None or number < low or (high is not None and number > high):
+        span = f"of at least {low}" if high is None else f"in {low}…{high}"
+        raise ValueError(
+            f"Expected {name} to be a whole number {span}{note}. Received: {name}={value!r}"
+        )
+    return number
+
+
 def height_and_width(size: int | tuple[int, int], name: str = "size") -> tuple[int, int]:
     """Return a size as (height, width), checked; one number means a square.
 
@@ -77,15 +104,12 @@ def height_and_width(size: int | tuple[int, int], name: str = "size") -> tuple[i
     """
     try:
         height, width = size if isinstance(size, tuple | list) else (size, size)
-        shape = operator.index(height), operator.index(width)
+        return whole_number(height, name), whole_number(width, name)
     except (TypeError, ValueError):
-        shape = (0, 0)
-    if min(shape) < 1:
         raise ValueError(
             f"Expected {name} to be a positive whole number or (height, width) of two of them. "
             f"Received: {name}={size!r}"
-        )
-    return shape
+        ) from None
 
 
 def from_array(array: np.ndarray) -> Image.Image:
@@ -93,18 +117,31 @@ def from_array(array: np.ndarray) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         raise ValueError(
             "Expected one picture of shape (height, width), or (height, width, channels) with "
-            f"1, 3 or 4 channels. Received: shape={array.shape}"
+            f"1, 3 or 4 channels. Received: shape={array.shape}{_remedy(array.shape)}"
         )
     if 0 in array.shape:
         raise ValueError(f"Expected at least one pixel. Received: shape={array.shape}")
     if np.issubdtype(array.dtype, np.floating):
         require_pixels(array, "image")
         array = to_uint8(array)
-    elif array.dtype != np.uint8:
+    elif array.dtype.kind not in "iu":
         raise TypeError(
-            "Expected uint8 or float values in 0…255; scale and convert the array first. "
-            f"Received: dtype={array.dtype}"
+            "Expected whole numbers or floats in 0…255; scale and convert the array first, such as "
+            f"255 * image.astype('uint8') for True and False. Received: dtype={array.dtype}"
         )
+    elif array.min() < 0 or array.max() > 255:
+        raise ValueError(
+            "Expected whole numbers in 0…255; scale them first. Received: image with values from "
+            f"{array.min()} to {array.max()}"
+        )
+    array = array.astype(np.uint8, copy=False)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     return Image.fromarray(np.array(array, order="C"))
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    """Say what to do with channels first, as PyTorch has them, and with a batch."""
+    if len(shape) == 3 and shape[0] in (1, 3, 4):
+        return ". With channels first, pass np.moveaxis(x, 0, -1)"
+    return ". Of several pictures pass one, such as x[0]" if len(shape) == 4 else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import numpy as np
 
-from cnnlab.images.arrays import require_pixels
+from cnnlab.images.arrays import require_pixels, whole_number
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,8 +32,7 @@ def in_batches(
         ValueError: No pictures, or of another shape; numbers that `require_pixels` refuses; a
             dataset without an end.
     """
-    if batch_size < 1:
-        raise ValueError(f"Expected at least one picture a batch. Received: {batch_size=}")
+    batch_size = whole_number(batch_size, "batch_size")
     shape_of(x, name)
     if is_dataset(x):
         if int(x.cardinality()) == -1:

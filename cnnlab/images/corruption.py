@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from cnnlab.images.arrays import to_uint8
+from cnnlab.images.arrays import to_uint8, whole_number
 
 # Of severities 1 to 5, those of CIFAR-10-C (see `corrupt`).
 BLUR = (0.4, 0.6, 0.7, 0.8, 1.0)  # standard deviation in pixels of a picture 32 pixels wide
@@ -38,15 +38,13 @@ def corrupt(pictures: np.ndarray, kind: str, severity: int = 3, *, seed: int = 0
         uint8 (n, h, w, 3), a new array.
 
     Raises:
-        ValueError: No such kind or severity, or not pictures of this shape and type.
+        ValueError: No such kind, severity or seed, or not pictures of this shape and type.
     """
     _require_uint8(pictures)
-    if kind not in CORRUPTIONS or severity not in range(1, 6):
-        raise ValueError(
-            f"Expected a kind among {', '.join(CORRUPTIONS)} and a severity in 1…5. "
-            f"Received: kind={kind!r}, severity={severity!r}"
-        )
-    level, rng = severity - 1, np.random.default_rng(seed)
+    if kind not in CORRUPTIONS:
+        raise ValueError(f"Expected a kind among {', '.join(CORRUPTIONS)}. Received: kind={kind!r}")
+    level = whole_number(severity, "severity", 1, 5) - 1
+    rng = np.random.default_rng(whole_number(seed, "seed", 0))
     if kind == "jpeg":
         return np.stack([_through_jpeg(picture, JPEG[level]) for picture in pictures])
     corrupted = np.empty_like(pictures)
@@ -85,15 +83,13 @@ def shuffle_tiles(pictures: np.ndarray, tiles: int = 4, *, seed: int = 0) -> np.
     """
     _require_uint8(pictures)
     n, height, width, channels = pictures.shape
-    if not 1 <= tiles <= min(height, width):
-        raise ValueError(
-            f"Expected tiles in 1…{min(height, width)}, the picture's shorter side. "
-            f"Received: tiles={tiles!r}"
-        )
+    side = ", the picture's shorter side"
+    tiles = whole_number(tiles, "tiles", 1, min(height, width), note=side)
+    rng = np.random.default_rng(whole_number(seed, "seed", 0))
     h, w = height // tiles, width // tiles
     rows = pictures[:, : h * tiles, : w * tiles].reshape(n, tiles, h, tiles, w, channels)
     cut = rows.swapaxes(2, 3).reshape(n, tiles**2, h, w, channels)
-    orders = np.random.default_rng(seed).permuted(np.tile(np.arange(tiles**2), (n, 1)), axis=1)
+    orders = rng.permuted(np.tile(np.arange(tiles**2), (n, 1)), axis=1)
     shuffled = cut[np.arange(n)[:, None], orders].reshape(n, tiles, tiles, h, w, channels)
     return shuffled.swapaxes(2, 3).reshape(n, h * tiles, w * tiles, channels)
 

@@ -16,6 +16,7 @@ from cnnlab.images.arrays import from_array
 
 FITS = ("crop", "pad", "stretch")
 EXIF_ORIENTATION = 0x0112
+BITS_PER_SAMPLE = 258  # of TIFF
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -120,7 +121,7 @@ def _decode(file: IO[bytes], shape: tuple[int, int] | None, fit: str) -> np.ndar
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size. Twice the size wanted is enough
         # for a clean resize; the longer side twice, as the picture may be lying on its side.
         image.draft(None, (2 * max(shape), 2 * max(shape)))
-    return pixels(upright(image), shape, fit)
+    return pixels(image, shape, fit)
 
 
 def _least_bytes(image: Image.Image) -> float:
@@ -156,6 +157,7 @@ def _png_pixels(file: IO[bytes]) -> bytes:
 
 def upright(image: Image.Image) -> Image.Image:
     """Turn a picture as its EXIF orientation says; it stays as it is where that can't be read."""
+    image.load()  # turns a TIFF and forgets its orientation; asked before, it would turn twice
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
         method = UPRIGHT.get(orientation)
@@ -165,19 +167,15 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def pixels(image: Image.Image, shape: tuple[int, int] | None, fit: str) -> np.ndarray:
-    """Return a picture as uint8 (h, w, 3), fitted to a shape if one is given: a new array."""
-    image = to_rgb(image)
+    """Return a picture upright as uint8 (h, w, 3), fitted to a shape if given: a new array."""
+    image = to_rgb(_eight_bits(image, upright(image)))
     if shape is not None and shape != (image.height, image.width):
         image = _resize(image, shape, fit)
     return np.array(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode: 16 bits scaled, transparent parts laid on white."""
-    if image.mode == "F":
-        image = from_array(np.asarray(image))
-    elif image.mode.startswith("I"):
-        image = Image.fromarray(_high_byte(np.asarray(image)))
+    """Convert a picture of any mode of 8 bits, transparent parts laid on white."""
     if not image.has_transparency_data:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -186,12 +184,38 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return paper
 
 
-def _high_byte(values: np.ndarray) -> np.ndarray:
-    """Scale 0…65535 to 0…255, rounding. Pillow's own conversion clips: all above 255 is white."""
-    low, high = values.min(), values.max()
-    if low < 0 or high > 65_535:
-        raise ValueError(f"expected 16-bit values, received values from {low} to {high}")
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _eight_bits(source: Image.Image, image: Image.Image) -> Image.Image:
+    """Convert grey numbers of more bits, or floats, to 0…255; a picture of 8 bits stays itself.
+
+    0…65535 is scaled, rounding. Pillow's own conversion clips: all above 255 is white.
+
+    Args:
+        source: As Pillow opened it, which knows its file.
+        image: The same upright, which may not.
+    """
+    if image.mode == "F":
+        return from_array(np.asarray(image))
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        low, high = values.min(), values.max()
+        if low < 0 or high > 65_535:
+            raise ValueError(
+                f"Expected whole numbers of 8 or 16 bits. Received: values from {low} to {high}"
+            )
+        if _has_16_bits(source) or high > 255:
+            values = (values.astype(np.uint32) + 128) // 257
+        return Image.fromarray(values.astype(np.uint8))
+    return image
+
+
+def _has_16_bits(image: Image.Image) -> bool:
+    """Tell from the mode or the file that values are in 0…65535, also where all are small.
+
+    Numbers of 32 bits (mode I) have no range of their own: Pillow holds 16 bits in them too.
+    """
+    if image.mode != "I" or image.format in ("PNG", "PPM"):  # Pillow scales those of a PPM
+        return True
+    return image.format == "TIFF" and 16 in np.ravel(image.tag_v2.get(BITS_PER_SAMPLE))  # pyright: ignore
 
 
 def _resize(image: Image.Image, shape: tuple[int, int], fit: str) -> Image.Image:

@@ -20,7 +20,7 @@ from PIL import Image
 from cnnlab._notebook import ShortTraceback
 from cnnlab._web import open_address
 from cnnlab.images.arrays import from_array, height_and_width
-from cnnlab.images.decoding import FITS, decode, pixels, shortened, to_rgb, upright
+from cnnlab.images.decoding import FITS, decode, pixels, shortened, to_rgb
 
 DOWNLOAD_BYTES = 50_000_000
 DOWNLOAD_SECONDS = 30.0
@@ -49,8 +49,8 @@ def read(
 
     Args:
         source: A path, an http(s) address, a Pillow image, or an array of shape (h, w), (h, w, 1),
-            (h, w, 3) or (h, w, 4), uint8 or float, in 0…255. Floats are rounded and clipped,
-            and refused where `require_pixels` tells that they were scaled or preprocessed.
+            (h, w, 3) or (h, w, 4), of whole numbers or floats in 0…255. Floats are rounded and
+            clipped, and refused where `require_pixels` tells that they were scaled or preprocessed.
         size: Height and width of the result; one number for a square; None keeps the picture's own.
         fit: What to do when the proportions differ. "crop" cuts the edges off and keeps the centre,
             "pad" adds black bars, "stretch" distorts.
@@ -72,7 +72,7 @@ def read(
             f"Expected a size of at most {Image.MAX_IMAGE_PIXELS:,} pixels. Received: {size=}"
         )
     if isinstance(source, Image.Image):
-        return pixels(upright(source), shape, fit)
+        return pixels(source, shape, fit)
     if hasattr(source, "__array__"):  # NumPy arrays, and tensors too
         return pixels(from_array(np.asarray(source)), shape, fit)
     if not isinstance(source, str | os.PathLike):
@@ -111,12 +111,20 @@ def save(image: np.ndarray, path: str | Path) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: Another ending, or an array that is no picture.
+        IsADirectoryError: A folder has this name.
     """
     path = Path(path).expanduser()
     options = SAVE_OPTIONS.get(path.suffix.lower())
     if options is None:
         raise ValueError(
             f"Expected a name ending in {', '.join(SAVE_OPTIONS)}. Received: {path=!s}"
+        )
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"Expected the name of a file, but a folder has it; choose another. Received: {path=!s}"
         )
     picture = from_array(np.asarray(image))
     if options["format"] == "JPEG":

@@ -10,7 +10,15 @@ import tensorflow as tf
 from PIL import Image
 
 from cnnlab.evaluation import probabilities
-from cnnlab.interpret.gradients import batch_of_one, checked, maps_of, take_gradient, to_numpy
+from cnnlab.images import whole_number
+from cnnlab.interpret.gradients import (
+    batch_of_one,
+    checked,
+    maps_of,
+    require_index,
+    take_gradient,
+    to_numpy,
+)
 from cnnlab.layers import (
     compiled,
     explained,
@@ -76,11 +84,7 @@ def grad_cam_map(
         ValueError: No such class or layer; a layer without maps, or one that doesn't lead to
             the logits; a model with several outputs; numbers that aren't pixels.
     """
-    if not (class_index is None or isinstance(class_index, int | np.integer)):
-        raise ValueError(
-            "Expected class_index to be a whole number, or None for the predicted class. "
-            f"Received: class_index={class_index!r}"
-        )
+    require_index(class_index)
     index = tf.constant(-1 if class_index is None else class_index, tf.int32)
     logits, maps, by_map = compiled(_class_gradient, model, layer, batch_of_one(image), index)
     if not np.isfinite(logits).all():
@@ -124,10 +128,13 @@ def occlusion(
         probability in -1…1, of a margin in units of a logit (nats).
 
     Raises:
-        ValueError: No such class or score, or a patch or stride that doesn't fit.
+        ValueError: No such class, score or colour, or a patch or stride that doesn't fit.
     """
     if score not in _SCORES:
         raise ValueError(f"Expected one of {', '.join(_SCORES)}. Received: score={score!r}")
+    require_index(class_index)
+    patch, stride = whole_number(patch, "patch"), whole_number(stride, "stride")
+    batch_size = whole_number(batch_size, "batch_size")
     pixels = batch_of_one(image)[0].numpy().astype(np.float32)
     height, width = pixels.shape[:2]
     if not 1 <= stride <= patch <= min(height, width):
@@ -135,10 +142,10 @@ def occlusion(
             f"Expected 1 <= stride <= patch <= {min(height, width)} (the picture's shorter side). "
             f"Received: patch={patch}, stride={stride}"
         )
+    cover = pixels.mean(axis=(0, 1)) if fill is None else _colour(fill, pixels.shape[2])
     before = probabilities(model, pixels[None])
     index = _class_index(before[0], class_index)
     [whole] = _SCORES[score](before, index)
-    cover = pixels.mean(axis=(0, 1)) if fill is None else np.asarray(fill, np.float32)
     corners = [
         (y, x) for y in _starts(height, patch, stride) for x in _starts(width, patch, stride)
     ]
@@ -153,6 +160,20 @@ def occlusion(
             drops[y : y + patch, x : x + patch] += whole - left
             covers[y : y + patch, x : x + patch] += 1
     return (drops / covers).astype(np.float32)
+
+
+def _colour(fill: float | Sequence[float], channels: int) -> np.ndarray:
+    """Return a colour in 0…255, checked: one number, or one for each channel."""
+    try:
+        colour = np.asarray(fill, np.float32)
+    except (TypeError, ValueError):
+        colour = np.full(channels, np.nan, np.float32)
+    if colour.shape not in ((), (channels,)) or not ((colour >= 0) & (colour <= 255)).all():
+        raise ValueError(
+            f"Expected fill to be a number in 0…255, or {channels} of them, one for each channel. "
+            f"Received: fill={fill!r}"
+        )
+    return colour
 
 
 def _margin(table: np.ndarray, index: int) -> np.ndarray:

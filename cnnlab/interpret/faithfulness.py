@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from cnnlab.evaluation import probabilities
-from cnnlab.images import in_batches
+from cnnlab.images import in_batches, whole_number
 
 
 def deletion_curves(
@@ -56,8 +56,7 @@ def deletion_curves(
     """
     n, height, width = len(pictures), *np.shape(pictures)[1:3]
     order = _order(maps, (n, height, width), seed)
-    if steps < 1:
-        raise ValueError(f"Expected at least one step. Received: steps={steps}")
+    steps, batch_size = whole_number(steps, "steps"), whole_number(batch_size, "batch_size")
     batches = in_batches(pictures, max(1, batch_size // (steps + 1)), "pictures")
     counts = np.rint(np.linspace(0, height * width, steps + 1))
     curves, start = [], 0

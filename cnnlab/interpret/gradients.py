@@ -24,6 +24,16 @@ def batch_of_one(image: np.ndarray) -> tf.Tensor:
     return tf.cast(tf.convert_to_tensor(pixels[None]), tf.float32)
 
 
+def require_index(class_index: int | None) -> None:
+    """Refuse a class index of another type than a whole number; its range is the model's."""
+    whole = isinstance(class_index, int | np.integer) and not isinstance(class_index, bool)
+    if not (class_index is None or whole):
+        raise ValueError(
+            "Expected class_index to be a whole number, or None for the predicted class. "
+            f"Received: class_index={class_index!r}"
+        )
+
+
 def maps_of(name: str, heard: list[tuple[keras.Layer, tf.Tensor]]) -> tf.Tensor:
     """Return what the named layer answered last, checked to be maps."""
     output = heard[-1][1] if heard else None

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from cnnlab.images import require_pixels
+from cnnlab.images import require_pixels, whole_number
 from cnnlab.layers import explained, listening
 
 Shape = tuple[int, int, int]
@@ -65,6 +65,7 @@ def enlarge(pixels: keras.KerasTensor, size: int | None) -> keras.KerasTensor:
     height, width = pixels.shape[1:3]
     if size is None:
         return pixels
+    whole_number(size, "size", note=", the shorter side's pixels, or None")
     if height is None or width is None:
         raise ValueError(
             "Expected pictures of known height and width where a size is given. "

@@ -18,8 +18,8 @@ import tensorflow as tf
 from keras import layers
 from tqdm import tqdm
 
-from cnnlab.images import in_batches, is_dataset, shape_of
-from cnnlab.layers import explained
+from cnnlab.images import in_batches, is_dataset, shape_of, whole_number
+from cnnlab.layers import explained, require_model
 from cnnlab.transfer.classifiers import enlarge
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ def extract_features(
             places than the grid.
     """
     names = [names] if isinstance(names, str) else names
+    require_model(backbone, "backbone")
+    whole_number(grid, "grid")
     in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
     model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:

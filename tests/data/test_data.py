@@ -307,3 +307,20 @@ def test_real_cifar10_is_split_as_promised(cifar10_dir, monkeypatch):
     assert str(cifar10_dir) not in repr(images) + images._repr_html_()
     for labels, each in ((images.y_train, 4_500), (images.y_val, 500), (images.y_test, 1_000)):
         assert np.bincount(labels).tolist() == [each] * 10
+
+
+def test_one_hot_labels_are_refused():
+    with pytest.raises(ValueError, match=r"argmax\(axis=1\).*Received: labels\.shape=\(4, 4\)"):
+        data.stratified(np.eye(4), 2)
+
+
+@pytest.mark.parametrize("limit", ["1GB", 0, True, float("nan")])
+def test_a_memory_limit_is_a_number_of_bytes(limit, tmp_path):
+    with pytest.raises(ValueError, match=r"memory_limit to be a number of bytes.*memory_limit="):
+        data.load(tmp_path, memory_limit=limit)
+
+
+@pytest.mark.parametrize("batch_size", [2.5, True, 0])
+def test_a_batch_is_a_whole_number_of_pictures(batch_size, tmp_path):
+    with pytest.raises(ValueError, match=r"batch_size to be a whole number.*batch_size="):
+        data.stream(tmp_path, batch_size=batch_size)

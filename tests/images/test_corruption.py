@@ -93,13 +93,17 @@ def test_tiles_stay_whole_and_each_picture_has_an_order_of_its_own():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: images.corrupt(GREY, "fog"), "blur, noise, contrast, jpeg .* kind='fog'"),
-        (lambda: images.corrupt(GREY, "blur", 0), r"severity in 1…5.*severity=0"),
+        (lambda: images.corrupt(GREY, "fog"), "blur, noise, contrast, jpeg.* kind='fog'"),
+        (lambda: images.corrupt(GREY, "blur", 0), r"severity .*in 1…5.*severity=0"),
         (lambda: images.corrupt(GREY, "blur", 6), "severity=6"),
         (lambda: images.corrupt(GREY / 255, "blur"), r"uint8 .*pictures\.dtype=float64"),
         (lambda: images.corrupt(GREY[0], "blur"), r"pictures\.shape=\(32, 32, 3\)"),
         (lambda: images.corrupt(GREY[:0], "blur"), r"at least one picture"),
-        (lambda: images.shuffle_tiles(GREY, 33), r"tiles in 1…32.*tiles=33"),
+        (lambda: images.shuffle_tiles(GREY, 33), r"tiles .*in 1…32.*tiles=33"),
+        (lambda: images.shuffle_tiles(GREY, 2.0), r"tiles .*in 1…32, the.*tiles=2\.0"),
+        (lambda: images.shuffle_tiles(GREY, seed=1.5), r"seed .*at least 0.*seed=1\.5"),
+        (lambda: images.corrupt(GREY, "blur", True), r"severity .*severity=True"),
+        (lambda: images.corrupt(GREY, "noise", seed=-1), r"seed .*at least 0.*seed=-1"),
         (lambda: images.shuffle_tiles(GREY.astype("f"), 2), r"pictures\.dtype=float32"),
     ],
 )

@@ -355,6 +355,7 @@ def test_cam_has_the_size_of_the_picture_and_peaks_where_the_evidence_is():
         ({"class_index": -1}, "class_index=-1"),
         ({"class_index": "cat"}, "whole number.*class_index='cat'"),
         ({"class_index": 1.0}, "whole number.*class_index=1.0"),
+        ({"class_index": True}, "whole number.*class_index=True"),
     ],
 )
 def test_grad_cam_refuses(image, options, message):

@@ -45,9 +45,27 @@ def test_occlusion_finds_the_one_pixel_that_matters():
     assert np.abs(result[:5]).max() == 0
 
 
-@pytest.mark.parametrize("options", [{"patch": 2, "stride": 3}, {"patch": 9}, {"stride": 0}])
+@pytest.mark.parametrize("options", [{"patch": 2, "stride": 3}, {"patch": 9}])
 def test_occlusion_refuses_what_would_leave_pixels_out(image, options):
     with pytest.raises(ValueError, match=r"1 <= stride <= patch <= 8.*Received: patch="):
+        interpret.occlusion(residual_net(), image, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fill": 300}, r"fill to be a number in 0…255, or 3 of them.*Received: fill=300"),
+        ({"fill": (1, 2, 3, 4)}, r"or 3 of them.*fill=\(1, 2, 3, 4\)"),
+        ({"fill": "red"}, "or 3 of them.*fill='red'"),
+        ({"fill": np.nan}, "or 3 of them.*fill=nan"),
+        ({"batch_size": 0}, "batch_size to be a whole number.*batch_size=0"),
+        ({"stride": 0}, "stride to be a whole number.*stride=0"),
+        ({"patch": 2.5}, r"patch to be a whole number.*patch=2\.5"),
+        ({"class_index": True}, "class_index to be a whole number.*class_index=True"),
+    ],
+)
+def test_occlusion_names_a_wrong_argument(image, options, message):
+    with pytest.raises(ValueError, match=message):
         interpret.occlusion(residual_net(), image, **options)
 
 

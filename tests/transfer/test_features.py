@@ -185,6 +185,22 @@ class TestExtract:
         with pytest.raises(ValueError, match=r"at least one picture.*len\(pictures\)=0"):
             transfer.extract_features(backbone(), PICTURES[:0], NAMES)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"grid": 0}, "grid to be a whole number.*grid=0"),
+            ({"grid": 2.0}, r"grid to be a whole number.*grid=2\.0"),
+            ({"size": (32, 32)}, r"size to be a whole number.*shorter side.*size=\(32, 32\)"),
+            ({"size": 0}, "size to be a whole number.*size=0"),
+            ({"batch_size": 2.5}, r"batch_size to be a whole number.*batch_size=2\.5"),
+            ({"backbone": len}, "Keras model.*Received: backbone of type builtin"),
+        ],
+    )
+    def test_names_a_wrong_argument(self, options, message):
+        options = {"backbone": backbone(), "pictures": PICTURES, "names": NAMES} | options
+        with pytest.raises(ValueError, match=message):
+            transfer.extract_features(**options)
+
 
 class TestProbes:
     def test_learn_each_from_its_own_features_alone(self):

@@ -182,7 +182,7 @@ def test_a_file_that_is_no_painter_is_refused(painter, file, tmp_path):
         style.painter_styles(tmp_path / "nowhere.npz")
     with pytest.raises(FileNotFoundError, match="which is a folder"):
         style.painter_styles(tmp_path)
-    with pytest.raises(ValueError, match='"shipped" or the path.*weights=None'):
+    with pytest.raises(ValueError, match=r'"shipped" or the path.*weights=None'):
         style.painter_styles(None)
 
 

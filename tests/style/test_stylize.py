@@ -624,7 +624,7 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"steps": 0}, "steps to be a positive whole number. Received: 0"),
         ({"steps": 2.5}, "Received: 2.5"),
         ({"steps": True}, "steps to be a positive whole number. Received: True"),
-        ({"steps": [1] * 6}, "at least 4 pixels.*fewer than the 6 sizes that steps lists"),
+        ({"steps": [1] * 9}, "at least 4 pixels.*fewer than the 9 sizes that steps lists"),
         ({"steps": [3, 0]}, "steps to be a positive whole number. Received: 0"),
         ({"steps": []}, r"one number of steps a size. Received: steps=\[\]"),
         ({"steps": [3, 2], "pyramid": 3}, r"Received: steps=\[3, 2\], pyramid=3"),

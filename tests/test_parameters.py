@@ -100,7 +100,6 @@ def defaults(path):
         ("FACTORS", (0, 3)),
         ("HAND_SIZE", 8),
         ("STEPS", 0),
-        ("PAIRS", 4),
         ("MIRROR", "false"),
         ("MIRROR", 0),
         ("STYLE_LOSS", "garm"),

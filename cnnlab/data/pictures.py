@@ -84,7 +84,8 @@ def warn_of_copies(folder: Path, files: Mapping[str, Files], pixels: np.ndarray)
         digest = hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
         other, earlier = first.setdefault(digest, (split, path))
         if other != split:
-            copies.append(f"{path.relative_to(folder)} ({split}) and {earlier.name} ({other})")
+            names = (f"{p.relative_to(folder)} ({s})" for p, s in ((path, split), (earlier, other)))
+            copies.append(" and ".join(names))
     if copies:
         logger.warning(
             "%d pictures of %s are in two of the sets, the same in each pixel, such as %s. Scores "

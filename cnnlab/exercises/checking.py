@@ -10,7 +10,6 @@ import numpy as np
 
 from cnnlab.exercises.table import EXERCISES, Exercise
 
-
 LONGEST = 12  # numbers that an array may have to be shown whole
 TOLERANCES = {"rtol": 1e-3, "atol": 1e-6}
 

@@ -82,7 +82,8 @@ def read(
         )
     if not str(source).strip():
         raise ValueError(
-            f"Expected a path or an http(s) address of a picture. Received: {source=}, an empty text"
+            f"Expected a path or an http(s) address of a picture. "
+            f"Received: {source=}, an empty text"
         )
     if str(source).lower().startswith(("http://", "https://")):
         return decode(io.BytesIO(_download(str(source))), source, shape, fit)

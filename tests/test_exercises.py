@@ -1,8 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 
 from cnnlab import exercises
-from cnnlab.exercises import EXERCISES
+from cnnlab.exercises.table import EXERCISES
 
 
 def named(function, name):
@@ -34,6 +36,25 @@ def test_a_function_that_fails_or_returns_the_wrong_shape_is_told_for_which_inpu
     verdict = exercises.check(named(lambda s: s[:2], "softmax"))
     assert "Expected an array of shape (3,). Received: (2,)" in verdict.text
     assert exercises.check(named(lambda s: "three", "softmax")).right is False
+
+
+def test_a_long_array_is_told_by_the_first_number_that_differs():
+    def covariance(maps):
+        wanted = EXERCISES["covariance"].solution(maps)
+        wanted[1, 2] += 1
+        return wanted
+
+    assert re.search(
+        r"At \[1, 2\]: expected (\S+), received \S+\.$", exercises.check(covariance).text
+    )
+    adain = named(lambda x, y: np.full(x.shape, np.nan), "adain")
+    assert re.search(r"received nan\. It contains nan\.", exercises.check(adain).text)
+
+
+def test_numbers_are_shown_as_a_reader_writes_them():
+    text = exercises.check(named(lambda *a: np.int64(0), "receptive_field")).text
+    assert "should be 3 and is 0." in text
+    assert "np." not in exercises.check(named(lambda *a: 99, "nearest_class")).text
 
 
 def test_a_function_may_change_what_it_is_given():

@@ -109,6 +109,10 @@ def defaults(path):
         ("STYLE_WEIGHT", -1.0),
         ("WEIGHTS", "imagenett"),
         ("WEIGHTS", None),
+        ("WEIGHTS", ""),
+        ("WEIGHTS", __file__),
+        ("STEM_STRIDE", 0),
+        ("STEM_STRIDE", 64),
         ("FOLDER_SIZE", 16),
     ],
 )  # fmt: skip
@@ -129,6 +133,15 @@ def test_the_range_is_said():
         settled(PRESET="fulll")
     with pytest.raises(ParameterError, match="BATCH_SIZE to be a whole number of at least 1"):
         settled(BATCH_SIZE=0)
+    with pytest.raises(ParameterError, match=r"in 1…8, a quarter of the pictures' 32 pixels"):
+        settled(**OTHERS | {"STEM_STRIDE": 9})
+    with pytest.raises(ParameterError, match=r"WIDTHS .*1 to 3 .*with STEM_STRIDE=8 .* 4 pixels"):
+        settled(**OTHERS | {"STEM_STRIDE": 8, "WIDTHS": (8,) * 4})
+    with pytest.raises(ParameterError, match=r"the path of a file \.h5 or \.npz"):
+        settled(WEIGHTS=__file__)
+    for name in ("DATASET", "PICTURE"):
+        with pytest.raises(ParameterError, match=f"{name}='' can't be used. Expected .* empty"):
+            settled(**{name: ""})
     with pytest.raises(ParameterError, match="a list of 3 values, each a whole number"):
         settled(STAGE_EPOCHS=(1, 1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -185,12 +186,23 @@ def load(
             source = f'{drawn.source}, because: {why} data.load("cifar10") says what to do by hand.'
             return replace(drawn, source=source, stands_in_for="CIFAR-10")
     folder = Path(str(name)).expanduser()  # papermill makes a number of a folder called 2024
-    if not folder.is_dir():
+    if not str(name).strip() or not folder.is_dir():
         raise ValueError(
             'Expected "auto", "cifar10", "shapes10" or a folder with one subfolder for each class. '
-            f"Received: name={str(name)!r}, which is no folder in {folder.absolute().parent}"
+            f"Received: name={str(name)!r}, {_why_no_folder(str(name), folder)}"
         )
     return _folder(folder, val_size, seed, image_size, memory_limit)
+
+
+def _why_no_folder(name: str, folder: Path) -> str:
+    if not name.strip():
+        return "which is empty"
+    if folder.is_file():
+        return "which is a file. Pass the folder that holds the classes; unpack an archive first"
+    plain = "".join(filter(str.isalnum, name.casefold()))
+    meant = difflib.get_close_matches(plain, ("auto", "cifar10", "shapes10"), 1, 0.8)
+    hint = f". Did you mean {meant[0]!r}?" if meant else ""
+    return f"which is no folder in {folder.absolute().parent}{hint}"
 
 
 def _cifar10(
@@ -214,7 +226,13 @@ def _cifar10(
 
 def _shapes10(val_size: int | float | None, seed: int) -> ImageSet:
     total = 50_000
-    n_val = CIFAR10_VAL_SIZE if val_size is None else count_of(val_size, total, at_least=10)
+    n_val = count_of(
+        CIFAR10_VAL_SIZE if val_size is None else val_size,
+        total,
+        at_least=10,
+        at_most=total - 10,
+        name="val_size",
+    )
     return ImageSet(
         **shapes10.make(total - n_val, n_val, 10_000, seed=seed),
         classes=tuple(shapes10.CLASSES),
@@ -237,6 +255,7 @@ def _folder(
     size = images.height_and_width(image_size, "image_size")
     pictures.require_memory(len(paths), size, limit=memory_limit)
     pixels = pictures.read(paths, size)  # all at once, so that all broken ones are named at once
+    pictures.warn_of_copies(folder, files, pixels)
     arrays, start = {}, 0
     for split, (_, labels) in files.items():
         arrays[f"x_{split}"] = pixels[start : start + len(labels)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
 from pathlib import Path
@@ -19,6 +21,8 @@ from cnnlab.data.splits import complete, generator
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 1_000  # tasks that wait for a thread: one for each of a million files takes a gigabyte
 
@@ -77,6 +81,32 @@ def read(paths: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
     return result
 
 
+def warn_of_copies(folder: Path, files: Mapping[str, Files], pixels: np.ndarray) -> None:
+    """Warn of pictures that are in two sets: a network would be tested on what it has learnt.
+
+    Args:
+        folder: Which they come from, in the message.
+        files: By set.
+        pixels: Of all files in their order, as `read` returns them.
+    """
+    places = [(split, path) for split, part in files.items() for path in part.paths]
+    first, copies = {}, []
+    for (split, path), picture in zip(places, pixels, strict=True):
+        digest = hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+        other, earlier = first.setdefault(digest, (split, path))
+        if other != split:
+            names = (f"{p.relative_to(folder)} ({s})" for p, s in ((path, split), (earlier, other)))
+            copies.append(" and ".join(names))
+    if copies:
+        logger.warning(
+            "%d pictures of %s are in two of the sets, the same in each pixel, such as %s. Scores "
+            "will look better than they are: remove the copies.",
+            len(copies),
+            folder,
+            copies[0],
+        )
+
+
 def stream(
     folder: str | Path,
     *,
@@ -111,13 +141,14 @@ def stream(
     Raises:
         ValueError: As for `data.load`, or batch_size is no whole number above 0.
     """
-    folder, size = Path(folder).expanduser(), images.height_and_width(image_size, "image_size")
+    given, folder = folder, Path(folder).expanduser()
+    size = images.height_and_width(image_size, "image_size")
     batch_size = images.whole_number(batch_size, "batch_size")
     generator(seed)
-    if not folder.is_dir():
+    if given == "" or not folder.is_dir():
         raise ValueError(
             "Expected a folder with one subfolder for each class. "
-            f"Received: folder={str(folder)!r}, which is none"
+            f"Received: folder={str(given)!r}, which is none"
         )
     classes, files = scan(folder)
     files = complete(files, val_size, seed)

@@ -47,20 +47,34 @@ def generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(images.whole_number(seed, "seed", 0, 2**32 - 1))
 
 
-def count_of(size: int | float, total: int, *, at_least: int) -> int:
-    """Turn a count or a fraction into a count, and make sure that it is within its bounds."""
+def count_of(
+    size: int | float, total: int, *, at_least: int, at_most: int | None = None, name: str = "size"
+) -> int:
+    """Turn a count or a fraction of the total into a count, and refuse one beyond its bounds."""
+    at_most = total if at_most is None else at_most
     try:
         count = (
             round(size * total) if isinstance(size, float | np.floating) else operator.index(size)
         )
     except (TypeError, ValueError, OverflowError):
         count = -1
-    if not at_least <= count <= total or isinstance(size, bool):
+    if not at_least <= count <= at_most or isinstance(size, bool):
         raise ValueError(
-            f"Expected a count from {at_least} (one of each class) to {total:,}, or a fraction as "
-            f"a float that makes such a count. Received: {size!r}"
+            f"Expected a count from {at_least} (one of each class) to {at_most:,}, or a fraction "
+            f"of {total:,} as a float that makes such a count. Received: {name}={size!r}"
         )
     return count
+
+
+def largest_part(labels: np.ndarray) -> int:
+    """Return how large a part can be that leaves at least one member of each class."""
+    counts = np.unique(labels, return_counts=True)[1]
+    low, high = 0, len(labels)  # the first does, the second doesn't
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = middle < len(counts) or (_shares(counts, middle) < counts).all()
+        low, high = (middle, high) if fits else (low, middle)
+    return low
 
 
 def _shares(counts: np.ndarray, size: int) -> np.ndarray:
@@ -76,9 +90,12 @@ def _shares(counts: np.ndarray, size: int) -> np.ndarray:
 
 def divide(labels: np.ndarray, size: int | float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of what stays and of a stratified part that is taken away."""
+    classes = len(np.unique(labels))
+    most = largest_part(labels)
+    size = count_of(size, len(labels), at_least=classes, at_most=most, name="val_size")
     taken = stratified(labels, size, seed=seed)
     stays = np.setdiff1d(np.arange(len(labels)), taken, assume_unique=True)
-    if len(np.unique(labels[stays])) < len(np.unique(labels)):
+    if len(np.unique(labels[stays])) < classes:
         raise ValueError(
             f"Expected a part that leaves training pictures of every class. Received: {size!r} of "
             f"{len(labels):,}"
@@ -99,7 +116,8 @@ def complete(
         classes = len(np.unique(labels))
         if size is None:
             size = max(round(SHARES[name] * total), classes)
-        count = count_of(size, total, at_least=classes)
+        most = largest_part(labels)  # of what the test set has left
+        count = count_of(size, total, at_least=classes, at_most=most, name=f"{name}_size")
         for part, indices in zip(("train", name), divide(labels, count, seed=seed), strict=True):
             files[part] = Files([paths[index] for index in indices], labels[indices])
     return files

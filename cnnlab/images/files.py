@@ -80,6 +80,11 @@ def read(
             "Expected a path, an http(s) address, a uint8 or float array, or a Pillow image. "
             f"Received: source of type {type(source).__name__}"
         )
+    if not str(source).strip():
+        raise ValueError(
+            f"Expected a path or an http(s) address of a picture. "
+            f"Received: {source=}, an empty text"
+        )
     if str(source).lower().startswith(("http://", "https://")):
         return decode(io.BytesIO(_download(str(source))), source, shape, fit)
     if scheme := re.match(r"(?i)(data|file|ftp|s3|gs|blob):", str(source)):

@@ -14,6 +14,8 @@ from cnnlab import data, images
 
 BUILT_IN = ("auto", "cifar10", "shapes10")  # names that `data.load` takes; others are folders
 
+WEIGHT_FILES = (".h5", ".npz")  # endings of what `models.vgg16` reads
+
 
 class Kind(NamedTuple):
     """What a parameter may be.
@@ -198,7 +200,9 @@ def weights() -> Kind:
 
     def read(value: object) -> str:
         require(isinstance(value, str | Path))
-        require(value in words or Path(str(value)).expanduser().is_file())
+        path = Path(str(value)).expanduser()
+        require(value in words or (path.suffix.lower() in WEIGHT_FILES and path.is_file()))
         return str(value)
 
-    return Kind(f"one of {', '.join(map(repr, words))} or the path of a file", read)
+    endings = " or ".join(WEIGHT_FILES)
+    return Kind(f"one of {', '.join(map(repr, words))} or the path of a file {endings}", read)

@@ -134,10 +134,20 @@ def _plain_widths(values: Mapping[str, object]) -> Kind:
     return each(_COUNT, "(32, 64, 64)", most=most)
 
 
+def _stem_stride(values: Mapping[str, object]) -> Kind:
+    """Return the kind of a stride that leaves the stem's map 4 pixels a side, for three groups."""
+    side = _picture_side(values)
+    kind = whole(1, side // 4)
+    return kind._replace(expected=f"{kind.expected}, a quarter of the pictures' {side} pixels")
+
+
 def _residual_widths(values: Mapping[str, object]) -> Kind:
     """Return the kind of the widths of `models.resnet`: the stem, and groups that halve its map."""
-    side = math.ceil(_picture_side(values) / int(values["STEM_STRIDE"]))
-    return each(_COUNT, "(16, 32, 64)", most=side.bit_length())
+    stride = int(values["STEM_STRIDE"])
+    side = math.ceil(_picture_side(values) / stride)
+    kind = each(_COUNT, "(16, 32, 64)", most=side.bit_length())
+    why = f"{kind.expected} (with STEM_STRIDE={stride} the first map has {side} pixels a side)"
+    return kind._replace(expected=why)
 
 
 # ---- The parameters ----------------------------------------------------------------------------
@@ -172,7 +182,6 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "RESUME": flag(),
     "ACTIVATION": activation(),
     "DEPTH": _COUNT,
-    "STEM_STRIDE": _COUNT,
     "STEPS_PER_CALL": _COUNT,
     "PAINT_SIZE": _SIDE,
     "PAINT_STEPS": _COUNT,
@@ -203,5 +212,6 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "CROP": partial(_up_to_side, 1),
     "CUTOUT": partial(_up_to_side, 0),
     "CNN_WIDTHS": _plain_widths,
+    "STEM_STRIDE": _stem_stride,
     "WIDTHS": _residual_widths,
 }

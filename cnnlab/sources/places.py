@@ -30,10 +30,12 @@ def search_places(kind: str) -> list[Place]:
     places = [*_our_places(), _keras_cache(kind)]
     named = places[0]
     if _named() and not named.folder.exists():
+        quoted = _named()[0] in "\"'" or _named()[-1] in "\"'"
         logger.warning(
-            "CNNLAB_DATA names %s, where nothing is: looking elsewhere, %s first.",
+            "CNNLAB_DATA names %s, where nothing is: looking elsewhere, %s first.%s",
             named.folder.absolute(),
             places[1].label,
+            " The quotation marks belong to the value: set it without them." * quoted,
         )
     return places
 

@@ -65,10 +65,12 @@ def find(
                     raise
                 logger.warning("Passed over: %s", error)
     if offline:
+        absent = "" if home.folder.is_dir() else f", which is to be {home.folder.absolute()}: make"
+        absent = absent and f"{absent} that folder first, or set CNNLAB_DATA to another"
         raise FileNotFoundError(
             f"{title} can't be found on this disk, and no download was wanted. Get "
             f"{downloads[0].description} from {downloads[0].origins[0]} and put it, as it is, into "
-            f"{home.label}"
+            f"{home.label}{absent}"
         )
     path = fetch(downloads, home.folder, label=home.label, limits=limits)
     label = f"{home.label}{path.name}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -63,9 +64,11 @@ def paint(
     if size is not None:
         picture = images.read(picture, fitted(positive_int("size", size), picture.shape[:2]))
     if min(picture.shape[:2]) < SMALLEST_SIDE:
+        height, width = picture.shape[:2]
+        enough = math.ceil(SMALLEST_SIDE * max(height, width) / min(height, width))
         raise ValueError(
             f"Expected a picture with sides of at least {SMALLEST_SIDE} pixels. Received: "
-            f"{picture.shape[0]} × {picture.shape[1]}, with size={size}"
+            f"{height} × {width}, with size={size}. Pass size={enough} or more"
         )
     if strength == 0:
         return picture
@@ -92,7 +95,17 @@ def painter_styles(weights: str | Path = "shipped") -> tuple[str, ...]:
 
 def _load(weights: str | Path) -> tuple[tuple[str, ...], Callable]:
     """Return a painter's styles, and a function of pixels and shares: the pixels painted."""
+    if not isinstance(weights, str | Path):
+        raise ValueError(
+            f'Expected "shipped" or the path of a painter\'s file. Received: {weights=!r:.80}'
+        )
     path = models.shipped_file("painter") if weights == "shipped" else Path(weights).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'Expected "shipped", the painter that comes along, or the file of one that '
+            f"data/make_painter.py has made. Received: weights={str(weights)!r:.200}, which is "
+            f"{'a folder' if path.is_dir() else 'no file'}"
+        )
     return _read(path.absolute(), path.stat().st_mtime_ns)
 
 

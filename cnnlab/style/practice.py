@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -53,11 +54,13 @@ class PainterTrainer(keras.Model):
         return tf.reduce_sum(losses * self.perceptual_loss.term_weights)
 
 
-def crops(pictures: Sequence[Picture], count: int, *, size: int = 256, seed: int = 0) -> np.ndarray:
+def crops(
+    pictures: Picture | Sequence[Picture], count: int, *, size: int = 256, seed: int = 0
+) -> np.ndarray:
     """Cut random squares of all scales out of a few pictures, half of them mirrored.
 
     Args:
-        pictures: Paths, addresses or arrays as `images.read` takes them.
+        pictures: One or several paths, addresses or arrays as `images.read` takes them.
         count: Number of pieces.
         size: Their side in pixels; larger cuts are reduced to it.
         seed: The same seed gives the same pieces.
@@ -66,9 +69,14 @@ def crops(pictures: Sequence[Picture], count: int, *, size: int = 256, seed: int
         uint8 (count, size, size, 3).
 
     Raises:
-        ValueError: A picture is smaller than a piece.
+        ValueError: A picture is smaller than a piece, there is none, or a number makes no sense.
     """
-    sources, random = [images.read(picture) for picture in pictures], np.random.default_rng(seed)
+    count, size = positive_int("count", count), positive_int("size", size)
+    random = np.random.default_rng(read_seed(seed))
+    one = isinstance(pictures, str | Path) or np.ndim(pictures) == 3
+    sources = [images.read(picture) for picture in ([pictures] if one else pictures)]
+    if not sources:
+        raise ValueError(f"Expected at least one picture. Received: {pictures=!r}")
     for i, source in enumerate(sources):
         if min(source.shape[:2]) < size:
             raise ValueError(

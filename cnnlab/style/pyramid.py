@@ -83,8 +83,9 @@ def pyramid_levels(
         if len(sizes) == most or (count is None and not good(coarser)):
             break
         sizes.insert(0, coarser)
+    hint = f". Take a larger size, or fewer than the {count} sizes that steps lists" * bool(listed)
     for shape in sizes:
-        _check_sides(shape, style_sizes(shape), smallest_side)
+        _check_sides(shape, style_sizes(shape), smallest_side, hint)
     return tuple(
         Level(*shape, n)
         for shape, n in zip(sizes, listed or _shares(most, len(sizes)), strict=True)
@@ -92,7 +93,7 @@ def pyramid_levels(
 
 
 def _check_sides(
-    shape: tuple[int, int], styles: Sequence[tuple[int, int]], smallest_side: int
+    shape: tuple[int, int], styles: Sequence[tuple[int, int]], smallest_side: int, hint: str
 ) -> None:
     """Refuse a size at which the network's deepest layer is left without a position."""
     named = {"content": shape, **{f"style {i}": own for i, own in enumerate(styles)}}
@@ -101,7 +102,7 @@ def _check_sides(
             raise ValueError(
                 f"Expected sides of at least {smallest_side} pixels, which the deepest layer "
                 f"needs. Received: {name} of {height} × {width} pixels, at the size "
-                f"{shape[0]} × {shape[1]} of the pyramid"
+                f"{shape[0]} × {shape[1]} of the pyramid{hint}"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -63,6 +63,8 @@ def read_seed(seed: int) -> int:
 
 
 def _whole(value: int) -> int | None:
+    if isinstance(value, bool):
+        return None
     try:
         return operator.index(value)
     except TypeError:
@@ -88,10 +90,13 @@ def shares(name: str, weights: Mapping[str, float]) -> dict[str, float]:
         ValueError: There is none, one is negative or not finite, or all are 0.
     """
     checked = {key: number(f"{name}[{key!r}]", weight) for key, weight in weights.items()}
-    total = sum(checked.values())
-    if total <= 0:
+    if not any(checked.values()):
         raise ValueError(f"Expected a positive weight among {name}. Received: {dict(weights)!r}")
-    return {key: weight / total for key, weight in checked.items() if weight}
+    # By a power of two, which rounds nothing, so that the sum of large ones is finite.
+    exponent = math.frexp(max(checked.values()))[1]
+    scaled = {key: math.ldexp(weight, -exponent) for key, weight in checked.items()}
+    total = sum(scaled.values())
+    return {key: weight / total for key, weight in scaled.items() if weight}
 
 
 def read_term_weights(content: float, style: float, tv: float) -> tuple[float, float, float]:
@@ -107,6 +112,11 @@ def layer_shares(name: str, layers: Layers) -> dict[str, float]:
     """Return layers, by name or with weights, as name -> share; the shares add up to 1."""
     if isinstance(layers, str):
         layers = [layers]
+    if not isinstance(layers, Iterable):
+        raise ValueError(
+            f"Expected {name} as a name, a list of names, or name -> weight; leave it out for the "
+            f"usual ones. Received: {name}={layers!r:.80}"
+        )
     return shares(name, layers if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0))
 
 
@@ -123,7 +133,15 @@ def read_picture(name: str, source: Picture) -> np.ndarray:
 
 def read_init(init: str | Picture) -> str | np.ndarray:
     """Return the name of a way to start, or the picture to start from."""
-    return init if isinstance(init, str) and init in INITS else read_picture("init", init)
+    if isinstance(init, str) and init in INITS:
+        return init
+    try:
+        return read_picture("init", init)
+    except images.NothingToReadError as error:
+        raise images.NothingToReadError(
+            f"Expected init to be one of {INITS}, or a picture. Received: init={str(init)!r:.200}. "
+            f"As a picture: {error}"
+        ) from None
 
 
 def read_precision(precision: str | None) -> str:
@@ -144,7 +162,11 @@ def read_masks(
     """
     if masks is None:
         return [None] * styles
-    masks = [masks] if isinstance(masks, np.ndarray) else list(masks)
+    masks = [masks] if isinstance(masks, np.ndarray) else masks
+    if not isinstance(masks, list | tuple):
+        raise ValueError(
+            f"Expected masks as a list of one array or None a style. Received: {masks=!r:.80}"
+        )
     if len(masks) != styles:
         raise ValueError(f"Expected one mask a style, {styles}. Received: {len(masks)}")
     return [None if mask is None else _mask(i, mask, shape) for i, mask in enumerate(masks)]
@@ -178,10 +200,12 @@ def read_styles(
     pictures = list(style) if isinstance(style, list | tuple) else [style]
     if not pictures:
         raise ValueError(f"Expected at least one style. Received: style={style!r}")
-    weights = [1.0] * len(pictures) if weights is None else list(weights)
-    if len(weights) != len(pictures):
+    if weights is None:
+        weights = [1.0] * len(pictures)
+    if np.ndim(weights) != 1 or len(weights) != len(pictures):
         raise ValueError(
-            f"Expected one weight a style, {len(pictures)}. Received: style_weights={weights}"
+            f"Expected a list of one weight a style, {len(pictures)}. "
+            f"Received: style_weights={weights!r:.200}"
         )
     weights = shares("style_weights", dict(enumerate(weights)))
     masks = read_masks(masks, len(pictures), shape)

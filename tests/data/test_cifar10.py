@@ -361,6 +361,10 @@ def test_a_variable_that_names_nothing_is_said(disk, monkeypatch, caplog):
     write(disk / "home/data", SHAPES[BIN])
     assert cifar10.load(offline=True)[1] == f"~/data/{BIN}"
     assert f"CNNLAB_DATA names {disk / 'mistyped'}, where nothing is" in caplog.text
+    assert "quotation" not in caplog.text
+    monkeypatch.setenv("CNNLAB_DATA", f'"{disk}"')
+    cifar10.load(offline=True)
+    assert "The quotation marks belong to the value: set it without them." in caplog.text
     monkeypatch.setenv("CNNLAB_DATA", " ")
     caplog.clear()
     assert is_whole(cifar10.load(offline=True)[0])

@@ -226,8 +226,11 @@ def test_val_size_is_a_count_or_a_fraction(small_sets, val_size, expected):
 
 
 def test_a_validation_set_that_leaves_nothing_is_refused(small_sets):
-    with pytest.raises(ValueError, match="leaves training pictures of every class"):
+    with pytest.raises(ValueError, match=r"from 10 \(one of each class\) to 290, .*val_size=300"):
         data.load("cifar10", val_size=300)
+    with pytest.raises(ValueError, match=r"to 290, or .*Received: val_size=0\.99"):
+        data.load("cifar10", val_size=0.99)
+    assert len(data.load("cifar10", val_size=290).y_train) == 10
 
 
 # --- load -----------------------------------------------------------------------------------------
@@ -289,6 +292,21 @@ def test_shapes10_asked_for_is_no_stand_in(small_sets):
 def test_an_unknown_name_lists_what_is_known(name):
     with pytest.raises(ValueError, match=rf'"auto", "cifar10", "shapes10" or .*name=\'{name}\''):
         data.load(name)
+
+
+@pytest.mark.parametrize("name", ["CIFAR10", "cifar-10", "Cifar_10", "cifra10"])
+def test_a_name_spelt_otherwise_is_guessed(name):
+    with pytest.raises(ValueError, match=rf"name='{name}'.* Did you mean 'cifar10'\?"):
+        data.load(name)
+
+
+def test_an_empty_name_and_a_file_are_no_folders():
+    with pytest.raises(ValueError, match="name='', which is empty"):
+        data.load("")
+    with pytest.raises(ValueError, match=r"which is a file\. Pass the folder"):
+        data.load(__file__)
+    with pytest.raises(ValueError, match="folder='', which is none"):
+        data.stream("")
 
 
 def test_importing_data_does_not_import_tensorflow():

@@ -69,6 +69,28 @@ def test_every_picture_is_in_one_set(tmp_path):
     assert not np.array_equal(images.x_test, other.x_test)
 
 
+def test_copies_of_a_picture_in_two_sets_are_told_once(tmp_path, caplog):
+    for split in ("train", "val", "test"):
+        for label, name in enumerate("ab"):
+            for number in range(3):
+                grey = 0 if number == label == 0 and split != "val" else 99
+                colour = (grey, "train val test".index(split) * 20 + number, ord(name) * grey // 99)
+                save(
+                    tmp_path / split / name / f"{split}{number}.png", colour if grey else (0, 0, 0)
+                )
+    data.load(tmp_path, image_size=8)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"1 pictures of {tmp_path} are in two of the sets")
+    assert "train/a/train0.png (train)" in caplog.text
+    assert "test/a/test0.png (test)" in caplog.text
+
+
+def test_a_share_that_leaves_nothing_is_shown_as_written_and_the_bound_is_accepted(album):
+    with pytest.raises(ValueError, match=r"to 22, .*fraction of 30 .*Received: val_size=0\.9$"):
+        data.load(album, val_size=0.9)
+    assert set(data.load(album, val_size=22, image_size=4).y_train) == {0, 1}
+
+
 def test_hidden_files_and_other_files_are_passed_over(album):
     for name in ("Thumbs.db", ".DS_Store", "._0.png", "notes.txt"):
         (album / "red" / name).write_bytes(b"not a picture")
@@ -472,7 +494,7 @@ def test_what_is_left_out_is_counted_by_ending_and_reason(album, caplog):
     os.mkfifo(album / "red" / "pipe")
     with caplog.at_level(logging.WARNING):
         assert len(data.load(album, image_size=4).y_train) == 21
-    (record,) = caplog.records
+    (record,) = [one for one in caplog.records if one.name == folders.logger.name]
     said = record.getMessage()
     assert said.startswith("7 files of ")
     for part in (

@@ -345,6 +345,17 @@ def test_crops_are_pieces_of_the_pictures_at_all_scales_both_ways_round():
     assert (pieces != other).any()
 
 
+def test_one_picture_to_cut_is_a_list_of_one_and_no_seed_below_0():
+    one = blobs(1, 32, 40)[0]
+    np.testing.assert_array_equal(crops(one, 3, size=16), crops([one], 3, size=16))
+    with pytest.raises(FileNotFoundError, match=r"absent\.png"):
+        crops("absent.png", 3)
+    with pytest.raises(ValueError, match=r"seed to be a whole number in 0….* Received: -1"):
+        crops([one], 3, size=16, seed=-1)
+    with pytest.raises(ValueError, match="at least one picture"):
+        crops([], 3)
+
+
 def test_pictures_too_small_to_cut_are_refused():
     with pytest.raises(ValueError, match=r"size=64.*pictures\[1\] with shape=\(32, 90, 3\)"):
         crops([blobs(1, 80, 80)[0], blobs(1, 32, 90)[0]], 4, size=64)

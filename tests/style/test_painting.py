@@ -100,6 +100,12 @@ def test_a_style_changes_nothing_in_the_next_one(file):
     np.testing.assert_array_equal(alone, style.paint(picture, "chalk", weights=file, size=None))
 
 
+def test_weights_of_a_mixture_may_be_as_large_or_small_as_floats_are():
+    for weight in (1e308, 5e-324):
+        mixture = painting._mixture({"ink": weight, "mud": weight}, NAMES)
+        np.testing.assert_array_equal(mixture, [0.5, 0, 0.5])
+
+
 # --- Contents and sizes ---------------------------------------------------------------------------
 
 
@@ -135,7 +141,8 @@ def test_a_content_is_a_path_or_an_array_and_stays_as_it_is(file, tmp_path):
         ({"strength": 1.5}, "strength to be a finite number in 0…1. Received: 1.5"),
         ({"strength": float("nan")}, "strength.*nan"),
         ({"size": 0}, "size to be a positive whole number"),
-        ({"size": 4}, "at least 4 pixels. Received: 3 × 4, with size=4"),
+        ({"size": 4}, r"at least 4 pixels. Received: 3 × 4, with size=4. Pass size=6 or more"),
+        ({"size": True}, "size to be a positive whole number. Received: True"),
         ({"content": photograph() / 255}, "pixels in 0…255"),
     ],
 )
@@ -171,8 +178,12 @@ def test_a_file_that_is_no_painter_is_refused(painter, file, tmp_path):
     (tmp_path / "cut.npz").write_bytes(file.read_bytes()[:2000])
     with pytest.raises(sources.BrokenFileError, match=r"cut.npz"):
         style.painter_styles(tmp_path / "cut.npz")
-    with pytest.raises(FileNotFoundError, match=r"nowhere.npz"):
+    with pytest.raises(FileNotFoundError, match=r'"shipped".*nowhere.npz\', which is no file'):
         style.painter_styles(tmp_path / "nowhere.npz")
+    with pytest.raises(FileNotFoundError, match="which is a folder"):
+        style.painter_styles(tmp_path)
+    with pytest.raises(ValueError, match=r'"shipped" or the path.*weights=None'):
+        style.painter_styles(None)
 
 
 def test_a_file_that_has_changed_is_read_again(painter, tmp_path):

@@ -623,6 +623,8 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"size": (1, 40)}, "at least 4 pixels.*content of 1 × 40"),
         ({"steps": 0}, "steps to be a positive whole number. Received: 0"),
         ({"steps": 2.5}, "Received: 2.5"),
+        ({"steps": True}, "steps to be a positive whole number. Received: True"),
+        ({"steps": [1] * 9}, "at least 4 pixels.*fewer than the 9 sizes that steps lists"),
         ({"steps": [3, 0]}, "steps to be a positive whole number. Received: 0"),
         ({"steps": []}, r"one number of steps a size. Received: steps=\[\]"),
         ({"steps": [3, 2], "pyramid": 3}, r"Received: steps=\[3, 2\], pyramid=3"),
@@ -641,6 +643,9 @@ def test_matched_style_paints_in_the_contents_colours(color_net):
         ({"style_weights": [0]}, "positive weight among style_weights"),
         ({"style_weights": [-1]}, "Received: -1"),
         ({"style_weights": [1, 2]}, "one weight a style, 1"),
+        ({"style_weights": 0.5}, "list of one weight a style, 1. Received: style_weights=0.5"),
+        ({"style_layers": None}, "a list of names.*leave it out.*Received: style_layers=None"),
+        ({"masks": 0.5}, "masks as a list.*Received: masks=0.5"),
         ({"style_layers": {"block1_conv1": 0}}, "positive weight among style_layers"),
         ({"style_layers": []}, "positive weight among style_layers"),
         ({"style_layers": "block9_conv1"}, "'block9_conv1'. Layers: block1_conv1, block1_pool"),
@@ -695,6 +700,8 @@ def test_no_style_and_a_missing_file(model, content):
         stylize(content, [], model=model, **SMALL)
     with pytest.raises(FileNotFoundError, match=r"absent\.png"):
         stylize(content, "absent.png", model=model, **SMALL)
+    with pytest.raises(FileNotFoundError, match=r"'content', 'noise', 'statistics'.*init='nosise'"):
+        stylize(content, content, model=model, init="nosise", **SMALL)
 
 
 def test_networks_that_are_no_vgg_are_refused(content, waves, model):

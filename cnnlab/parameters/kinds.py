@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -187,7 +188,13 @@ def pictures() -> Kind:
     def read(value: object) -> str:
         require(isinstance(value, str | Path | int) and not isinstance(value, bool))
         if value not in BUILT_IN:
-            data.load(str(value), image_size=16)  # finds every broken picture now
+            logger = logging.getLogger("cnnlab.data")
+            level = logger.level
+            logger.setLevel(logging.ERROR)  # it warns when it is loaded in full
+            try:
+                data.load(str(value), image_size=16)  # finds every broken picture now
+            finally:
+                logger.setLevel(level)
         return str(value)  # papermill makes a number of a folder called 2024
 
     words = ", ".join(f'"{word}"' for word in BUILT_IN)

@@ -89,7 +89,7 @@ def whole_number(
     except TypeError:
         number = None
     if number is None or number < low or (high is not None and number > high):
-        span = f"of at least {low}" if high is None else f"in {low}…{high}"
+        span = f"of at least {low}" if high is None else f"in {low:,}…{high:,}"
         raise ValueError(
             f"Expected {name} to be a whole number {span}{note}. Received: {name}={value!r}"
         )

@@ -522,7 +522,7 @@ def test_a_size_of_numpy_s_is_a_size(album):
 @pytest.mark.parametrize("seed", [-1, 2**32, 0.5, "a"])
 def test_a_seed_that_no_generator_takes_is_refused(album, seed):
     for use in (lambda: data.load(album, seed=seed), lambda: data.load("shapes10", seed=seed)):
-        with pytest.raises(ValueError, match=r"Expected seed .* from 0 to 4,294,967,295"):
+        with pytest.raises(ValueError, match=r"Expected seed .* in 0…4,294,967,295"):
             use()
 
 

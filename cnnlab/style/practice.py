@@ -73,7 +73,7 @@ def crops(
     """
     count, size = positive_int("count", count), positive_int("size", size)
     random = np.random.default_rng(read_seed(seed))
-    one = isinstance(pictures, str | Path) or np.ndim(pictures) == 3
+    one = isinstance(pictures, str | Path) or getattr(pictures, "ndim", 0) == 3
     sources = [images.read(picture) for picture in ([pictures] if one else pictures)]
     if not sources:
         raise ValueError(f"Expected at least one picture. Received: {pictures=!r}")

@@ -38,7 +38,7 @@ class Streams(NamedTuple):
 
 def require_limit(limit: object) -> None:
     """Refuse a limit that is no number of bytes, such as "1GB"."""
-    number = isinstance(limit, Real) and not isinstance(limit, bool) and limit > 0
+    number = isinstance(limit, Real) and not isinstance(limit, bool) and float(limit) > 0
     if not (limit is None or number):
         raise ValueError(
             "Expected memory_limit to be a number of bytes above 0, such as 1e9, or None for half "

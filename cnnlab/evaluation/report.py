@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -206,7 +206,7 @@ class Report:
         )
 
 
-def require_names(classes: object) -> None:
+def require_names(classes: Any) -> None:
     """Refuse class names without an order of their own, and names that two classes share.
 
     Raises:

@@ -115,7 +115,7 @@ class Run(keras.callbacks.Callback):
             raise ValueError(
                 f"Expected fit of the recorded network or of a trainer that holds it. Received: "
                 f"record({self.name!r}, {self.network.name!r}), but fit of {self._trainer.name!r}, "
-                f"which shares no weight with it. Give record the network that fit trains."
+                "whose weights are others. Give record the network that fit trains."
             )
         self._progress, self._running = self._begun(), True
         self._line.show(at_once=True)

@@ -82,13 +82,17 @@ def parameters(network: keras.Model) -> int:
 
 
 def trains(trainer: keras.Model, network: keras.Model) -> bool:
-    """Tell whether a trainer holds a network, or a part of it, by the weights they share.
+    """Tell whether a trainer holds a network, or a part of it, or stands in for it.
 
-    One that has no variables yet may be held by any.
+    It holds one by the weights they share. It stands in for one where its weights have the same
+    shapes, such as a trainer that is compiled once for several seeds. A network that has no
+    variables yet may be held by any.
     """
     weights = network.trainable_variables or network.variables
     held = {id(variable) for variable in trainer.variables}
-    return trainer is network or not weights or any(id(weight) in held for weight in weights)
+    if trainer is network or not weights or any(id(weight) in held for weight in weights):
+        return True
+    return [v.shape for v in weights] == [v.shape for v in trainer.trainable_variables]
 
 
 def layers_of(owner: keras.Layer) -> Iterator[keras.Layer]:

@@ -109,12 +109,17 @@ def test_a_run_that_no_fit_was_given_is_named(network, caplog):
 
 
 def test_fit_of_a_model_that_does_not_hold_the_network_is_refused(network):
-    other = models.linear((4, 4, 3), 2)
+    other = models.linear((4, 4, 3), 5)
     message = f"'a', '{network.name}'.*fit of '{other.name}'.*Give record the network that fit"
     log = runs.RunLog()
     with pytest.raises(ValueError, match=message), log.record("a", network) as run:
         fit(other, run)
     assert len(log) == 0
+
+
+def test_a_network_of_the_same_shapes_may_stand_in_for_another():
+    compiled_once, of_one_seed = models.linear((4, 4, 3), 2), models.linear((4, 4, 3), 2)
+    assert inputs.trains(compiled_once, of_one_seed)
 
 
 def test_a_trainer_that_holds_the_network_is_its_fit():
@@ -131,7 +136,7 @@ def test_a_trainer_that_holds_the_network_is_its_fit():
         for trainer in (network, around, training.on_device(network, table), painter):
             assert inputs.trains(trainer, network)
             assert inputs.trains(trainer, lazy)
-            assert not inputs.trains(trainer, models.linear((4, 4, 3), 2))
+            assert not inputs.trains(trainer, models.linear((4, 4, 3), 5))
 
 
 @pytest.mark.parametrize("name", [None, 3, "", " "])

@@ -11,7 +11,7 @@ class Change(NamedTuple):
     """A change of one parameter.
 
     Attributes:
-        value: The new value; "{folder}" and "{picture}" in it stand for paths that the test makes.
+        value: The new value; "{folder}", "{picture}" or "{weights}" stand for paths that the test makes.
         cells: The cells in question, in order, each by text that it alone contains.
         effect: An expression that is evaluated in the kernel afterwards.
         becomes: What it has to be; ANOTHER: anything but what it was before the change.
@@ -156,7 +156,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "TEST_PICTURES": Change(6, (_LOAD,), "len(x_test)", 6),
         "SEED": Change(1, (_PROBES,), "answers['block5_pool_32'].numpy()", ANOTHER),
         "PICTURE": Change("{picture}", ("seen = images.read(",), "seen[0, 0]", [250, 0, 0]),
-        "WEIGHTS": Change("{picture}", (_VGG,), "vgg.pretrained[-4:]", ".png"),
+        "WEIGHTS": Change("{weights}", (_VGG,), "vgg.pretrained[-4:]", ".npz"),
         "PAINT_SIZE": Change(40, (_PAINT,), "handed['size']", 40),
         "PAINT_STEPS": Change(2, (_PAINT,), "handed['steps']", 2),
         "SIZES": Change([32, 40], (_FEATURES,), "list(val_features)", [32, 40]),
@@ -181,7 +181,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "SECOND_STYLE": Change("{picture}", (_PICTURES,), "second[0, 0]", [250, 0, 0]),
         "PICTURE": Change("{picture}", (_OWN,), "own[0, 0]", [250, 0, 0]),
         "PICTURE_STYLE": Change("{picture}", (_OWN,), "handed['art'][-4:]", ".png"),
-        "WEIGHTS": Change("{picture}", (_VGG,), "handed['weights'][-4:]", ".png"),
+        "WEIGHTS": Change("{weights}", (_VGG,), "handed['weights'][-4:]", ".npz"),
         "SEED": Change(1, (_FIRST_PICTURE,), "handed['seed']", 1),
         "HAND_SIZE": Change(40, (_SQUARES,), "len(small_scene)", 40),
         "HAND_STEPS": Change(2, (_HAND,), "len(history)", 2),

@@ -43,7 +43,7 @@ SMALL: dict[str, dict[str, object]] = {
     },
     THIRD: {
         "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 5,
-        "LARGE_SIZE": 96, "NETWORK_STEPS": 8,
+        "LARGE_SIZE": 96, "NETWORK_STEPS": 16,
     },
 }  # fmt: skip
 # By notebook: Python expressions that are true once it has run with SMALL.
@@ -388,6 +388,8 @@ def test_a_change_takes_effect_with_three_cells(session: Session, tmp_path: Path
     paths = {"{folder}": folder_of_pictures(tmp_path / "two", {"rust": rust, "ash": ash}, 24)}
     paths["{picture}"] = str(tmp_path / "red.png")
     Image.new("RGB", (50, 50), (250, 0, 0)).save(paths["{picture}"])
+    paths["{weights}"] = str(tmp_path / "mine.npz")
+    np.savez(paths["{weights}"])
     base = ({"DATASET": three} if "DATASET" in CHANGES[stem] else {}) | BASE[stem]
     change_parameters(session, **base)
     session.value("None", after=PREPARE[stem])

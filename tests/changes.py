@@ -11,7 +11,8 @@ class Change(NamedTuple):
     """A change of one parameter.
 
     Attributes:
-        value: The new value; "{folder}", "{picture}" or "{weights}" stand for paths that the test makes.
+        value: The new value; "{folder}", "{picture}" or "{weights}" stand for paths that the test
+            makes.
         cells: The cells in question, in order, each by text that it alone contains.
         effect: An expression that is evaluated in the kernel afterwards.
         becomes: What it has to be; ANOTHER: anything but what it was before the change.

@@ -42,7 +42,7 @@ BASE: dict[str, dict[str, object]] = {
         "PAINT_STEPS": 1, "SIZES": [32], "PROBE_EPOCHS": 2, "BATCH_SIZE": 4,
         "STAGE_EPOCHS": [1, 1, 1], "SHARES": [1.0], "SHARE_STEPS": 1,
     },
-    THIRD: {"HAND_SIZE": 32, "HAND_STEPS": 1, "SIZE": 32, "STEPS": 1, "START": "content"},
+    THIRD: {"HAND_SIZE": 32, "HAND_STEPS": 1, "SIZE": 32, "STEPS": 1},
 }  # fmt: skip
 
 _FIRST_PICTURE, _LARGE, _OWN = "first = stylized(CONTENT", "large = stylized(", "own = portrait"
@@ -176,7 +176,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "SHARE_STEPS": Change(2, (_STARTS,), _KERNEL, ANOTHER),
     },
     THIRD: {
-        "PRESET": Change("full", (), "[preset, NETWORK_STEPS]", ["full", 3000]),
+        "PRESET": Change("full", (), "[preset, START]", ["full", "content"]),
         "CONTENT": Change("{picture}", (_PICTURES,), "scene[0, 0]", [250, 0, 0]),
         "STYLE": Change("{picture}", (_PICTURES,), "artwork[0, 0]", [250, 0, 0]),
         "SECOND_STYLE": Change("{picture}", (_PICTURES,), "second[0, 0]", [250, 0, 0]),
@@ -188,7 +188,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "HAND_STEPS": Change(2, (_HAND,), "len(history)", 2),
         "SIZE": Change(48, (_FIRST_PICTURE,), "handed['size']", 48),
         "STEPS": Change(2, (_FIRST_PICTURE,), "handed['steps']", 2),
-        "START": Change("painter", (_FIRST_PICTURE,), "handed.get('pyramid')", 1),
+        "START": Change("content", (_FIRST_PICTURE,), "handed.get('pyramid')", None),
         "LARGE_SIZE": Change(64, (_LARGE,), "handed['size']", 64),
         "FACTORS": Change([0.5, 2], ("low, high = FACTORS",), "list(weighed)", ANOTHER),
         "NETWORK_STEPS": Change(3, (_PAINTER,), "handed['steps']", 3),

@@ -34,8 +34,7 @@ THIRD = "03_neural_style_transfer"
 # notebook has a DATASET.
 BASE: dict[str, dict[str, object]] = {
     FIRST: {
-        "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "EPOCHS": 1,
-        "WIDTHS": [4, 8], "RESNET_EPOCHS": 1,
+        "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "WIDTHS": [4, 8],
     },
     SECOND: {
         "FOLDER_SIZE": 32, "TRAIN_PICTURES": 24, "VAL_PICTURES": 6, "TEST_PICTURES": 9,
@@ -49,14 +48,18 @@ _FIRST_PICTURE, _LARGE, _OWN = "first = stylized(CONTENT", "large = stylized(", 
 _PICTURES, _SQUARES, _HAND = "scene, artwork, second =", "look = keras.Model(", "painted, history ="
 _PIECES, _PAINTER = "pieces = style.crops(", "painter, learnt ="
 _LOAD = "pictures = data.load("
-_LINEAR, _PLAIN = 'train("linear"', 'train("plain CNN", plain'
-_NORMALIZED, _AUGMENTED = 'train("+ batch norm', 'train("+ augmentation"'
-_RESIDUAL = 'fit(trainer, "residual'
+_LINEAR, _PLAIN = 'rung("linear"', 'rung("plain CNN"'
+_AUGMENTED, _RESIDUAL = 'rung("+ augmentation"', 'rung("+ shortcuts"'
+_MUON, _FAST, _BEST = 'rung("+ Muon"', "fast = speed_net(", "large = speed_net("
+_RACE = "ways.items()"
 _VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
 _PROBES, _BUILD, _STAGES = "probes = transfer.probes(", "devices = training", "learnable, moved"
 _STARTS = "def from_two_starts("
 _RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.1, "pretrained": 0.1, "from scratch": 0.3}
-_WEIGHTS = "{}.get_weights()[-1]"  # trained otherwise, the last layer is another
+_TRAINED = (
+    "rungs['{}'][0].network.get_weights()[-1]"  # trained otherwise, the last layer is another
+)
+_LAYER = "rungs['{}'][0].network.get_layer('{}').{}"
 _KERNEL = "network.get_weights()[-2]"  # the bias after one step knows nothing of the pictures
 
 # By notebook: code of the test's own. It notes what can't be seen soon, or without several GPUs;
@@ -105,9 +108,11 @@ models.vgg16 = lambda weights: handed.update(weights=weights) or load_vgg16("shi
 # are run again after a change of what they make.
 START: dict[str, tuple[str, ...]] = {
     FIRST: (
-        _LOAD, "sample = pictures", "def batch_size(", _LINEAR, _PLAIN, _NORMALIZED, _AUGMENTED,
-        _RESIDUAL, "def score(", "best = max(newest", 'kernels = {"untrained"',
-        "right = best.report",
+        _LOAD, "sample = pictures", "class Rate(", "def trainer_for(", "def fit(", "def train(",
+        "def rung(", _LINEAR, "def plain_cnn(", _PLAIN, 'rung("+ batch norm"', _AUGMENTED,
+        "def residual_net(", _RESIDUAL, _MUON, "everything = np.arange(", _FAST, "def race(",
+        _RACE, _BEST, "LADDER = (", "def score(", 'newest = rungs.get("+ Muon"',
+        'kernels = {"untrained"', "right = best.report",
     ),
     SECOND: (
         _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _STARTS,
@@ -121,31 +126,41 @@ FOUNDATIONS = {_LOAD, _VGG, _FEATURES, _BUILD, _PICTURES, _SQUARES}
 
 CHANGES: dict[str, dict[str, Change]] = {
     FIRST: {
-        "PRESET": Change("full", (), "[preset, DEPTH, len(SEEDS)]", ["full", 2, 3]),
-        "DATASET": Change("{folder}", (_LOAD, _LINEAR), "linear.output_shape", [None, 2]),
+        "PRESET": Change("full", (), "[preset, STEM_STRIDE, len(SEEDS)]", ["full", 1, 3]),
+        "DATASET": Change(
+            "{folder}", (_LOAD, _LINEAR), "rungs['linear'][0].network.output_shape", [None, 2]
+        ),
         "TRAIN_PICTURES": Change(12, (_LOAD, _LINEAR), "len(table.train_rows)", 12),
         "VAL_PICTURES": Change(9, (_LOAD, _LINEAR), "len(table.val_rows)", 9),
         "DEVICES": Change(3, (_LINEAR,), "handed[-1]", 3),
-        "SEED": Change(1, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
+        "SEED": Change(1, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
         "PICTURE": Change("{picture}", ("own = images.read(",), "own[0, 0]", [250, 0, 0]),
-        "BATCH_SIZE": Change(4, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
-        "CNN_WIDTHS": Change([4, 4, 5], (_PLAIN,), "plain.get_layer('conv3').filters", 5),
-        "EPOCHS": Change(2, (_LINEAR,), _WEIGHTS.format("linear"), ANOTHER),
-        "LEARNING_RATE": Change(1e-2, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
-        "DROPOUT": Change(0.5, (_NORMALIZED,), _WEIGHTS.format("normalized"), ANOTHER),
-        "LABEL_SMOOTHING": Change(0.0, (_PLAIN,), _WEIGHTS.format("plain"), ANOTHER),
-        "CROP": Change(8, (_AUGMENTED,), _WEIGHTS.format("augmented"), ANOTHER),
-        "CUTOUT": Change(16, (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
-        "WIDTHS": Change([4, 6], (_RESIDUAL,), "trained.get_layer('group1_conv1').filters", 6),
-        "ACTIVATION": Change("silu", (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
-        "DEPTH": Change(
-            2, (_RESIDUAL,), "'group1_conv3' in [l.name for l in trained.layers]", True
+        "BATCH_SIZE": Change(4, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
+        "EPOCHS": Change(2, (_LINEAR,), "len(rungs['linear'][0].history['loss'])", 2),
+        "LEARNING_RATE": Change(1e-2, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
+        "PEAK_LEARNING_RATE": Change(0.05, (_MUON,), _TRAINED.format("+ Muon"), ANOTHER),
+        "RATE_FACTORS": Change([2], (_PLAIN,), "rungs['plain CNN'][0].settings['lr']", 4e-3),
+        "SEEDS": Change(
+            [1, 2], (_PLAIN,), "[run.settings['seed'] for run in rungs['plain CNN']]", [1, 2]
         ),
-        "STEM_STRIDE": Change(1, (_RESIDUAL,), "trained.get_layer('stem').strides", [1, 1]),
-        "RESNET_EPOCHS": Change(2, (_RESIDUAL,), "len(newest[0].history['loss'])", 2),
-        "PEAK_LEARNING_RATE": Change(0.05, (_RESIDUAL,), _WEIGHTS.format("trained"), ANOTHER),
-        "STEPS_PER_CALL": Change(2, (_RESIDUAL,), "trainer.steps_per_execution", 2),
-        "SEEDS": Change([1, 2], (_RESIDUAL,), "[run.settings['seed'] for run in newest]", [1, 2]),
+        "LABEL_SMOOTHING": Change(0.0, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
+        "CROP": Change(8, (_AUGMENTED,), _TRAINED.format("+ augmentation"), ANOTHER),
+        "CNN_WIDTHS": Change(
+            [4, 4, 5], (_PLAIN,), _LAYER.format("plain CNN", "conv3", "filters"), 5
+        ),
+        "WIDTHS": Change(
+            [4, 6], (_RESIDUAL,), _LAYER.format("+ shortcuts", "group1_conv1", "filters"), 6
+        ),
+        "DEPTH": Change(
+            2, (_RESIDUAL,), _LAYER.format("+ shortcuts", "group1_conv3", "filters"), 8
+        ),
+        "STEM_STRIDE": Change(
+            1, (_RESIDUAL,), _LAYER.format("+ shortcuts", "stem", "strides"), [1, 1]
+        ),
+        "FAST_WIDTHS": Change([4, 8, 12], (_FAST,), "fast.get_layer('group3_conv1').filters", 12),
+        "FAST_EPOCHS": Change(2, (_RACE,), "len(races['as it is'][0].history['loss'])", 2),
+        "BEST_WIDTHS": Change([4, 8, 12], (_BEST,), "large.get_layer('group3_conv1').filters", 12),
+        "BEST_EPOCHS": Change(2, (_BEST,), "lookahead.steps", ANOTHER),
         "RESUME": Change(True, (_PLAIN,), "any(run._checkpoints for run in log)", True),
     },
     SECOND: {
@@ -211,9 +226,9 @@ CHANGES: dict[str, dict[str, Change]] = {
 STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
     FIRST: [
         (
-            _RESIDUAL,
-            ("first_four =", 'x="seconds"', "def score("),
-            {"best = max(newest": "Rung 5 has made no whole epoch yet: run its training cell"},
+            _MUON,
+            ("below = dict(", "newest[0].settings['lr']", "tops = [", "def score("),
+            {'newest = rungs.get("+ Muon"': "Rung 8 has made no whole epoch yet: run its training"},
         ),
     ],
     SECOND: [

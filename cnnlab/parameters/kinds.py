@@ -107,22 +107,6 @@ def choice(*words: str) -> Kind:
     return Kind(f"one of {', '.join(map(repr, words))}", read)
 
 
-def activation() -> Kind:
-    """Return the kind of the name of a nonlinearity of Keras's."""
-
-    def read(value: object) -> str:
-        import keras  # seconds, and the other kinds do without
-
-        require(isinstance(value, str))
-        try:
-            keras.activations.get(value)
-        except ValueError:  # whose message doesn't say what there is
-            require(False)
-        return str(value)
-
-    return Kind("a name of Keras's, such as 'relu', 'gelu' or 'silu'", read)
-
-
 def each(
     kind: Kind, example: str, *, least: int = 1, most: float = math.inf, what: str = ""
 ) -> Kind:

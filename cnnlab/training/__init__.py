@@ -6,7 +6,7 @@ blocks of steps, its optimizers and its choice of hard pictures.
 """
 
 from cnnlab import _keras  # noqa: F401
-from cnnlab.training.blocks import BlockTrainer, LookUp, Visits
+from cnnlab.training.blocks import BlockTrainer, LookUp, Visits, plain_visits
 from cnnlab.training.hard_half import HardHalf
 from cnnlab.training.hardware import Device, device, environment
 from cnnlab.training.lookahead import Lookahead
@@ -43,6 +43,7 @@ __all__ = [
     "distribute",
     "environment",
     "on_device",
+    "plain_visits",
     "shuffled_batches",
     "start_over",
     "strategy",

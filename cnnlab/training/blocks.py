@@ -106,13 +106,12 @@ class Visits:
 
         Returns:
             Blocks of visits (steps_per_call, batch_size, 6) with labels (steps_per_call,
-            batch_size), drawn in the background while the device works on the block before.
+            batch_size). All are drawn beforehand, 1.4 MB an epoch of 50,000: a dataset that called
+            Python while `fit` goes on could wait for ever for the `fit` that lets go of it.
         """
-        size = self._checked(steps_per_call)
-        return tf.data.Dataset.from_generator(
-            lambda: self.draw(epochs, first=first, steps_per_call=size),
-            output_signature=self.signature(size),
-        ).prefetch(2)
+        drawn = zip(*self.draw(epochs, first=first, steps_per_call=steps_per_call), strict=True)
+        with tf.device("CPU"):
+            return tf.data.Dataset.from_tensor_slices(tuple(map(np.stack, drawn))).prefetch(2)
 
     def draw(
         self, epochs: int, *, first: int = 0, steps_per_call: int | None = None
@@ -163,12 +162,11 @@ def plain_visits(rows: np.ndarray, labels: np.ndarray, *, batch_size: int) -> tf
         blocks.append((visits[:whole].reshape(*shape, len(FIELDS)), labels[:whole].reshape(shape)))
     if whole < len(rows):
         blocks.append((visits[None, whole:], labels[None, whole:]))
-    spec = (
-        tf.TensorSpec((None, None, len(FIELDS)), tf.int32),
-        tf.TensorSpec((None, None), tf.int32),
-    )
-    data = tf.data.Dataset.from_generator(lambda: iter(blocks), output_signature=spec)
-    return data.apply(tf.data.experimental.assert_cardinality(len(blocks)))
+    with tf.device("CPU"):
+        first, *rest = map(tf.data.Dataset.from_tensors, blocks)
+        for other in rest:
+            first = first.concatenate(other)
+        return first
 
 
 class LookUp(keras.layers.Layer):

@@ -150,6 +150,19 @@ def for_each(names: Sequence[str], kind: Kind) -> Kind:
     return Kind(f"a dictionary with {kind.expected} for each of {listed}", read)
 
 
+def for_each_share(kind: Kind, example: str) -> Kind:
+    """Return the kind of a dictionary with a value of one kind for each of some shares."""
+
+    def read(value: object) -> dict[float, object]:
+        require(isinstance(value, Mapping) and len(value) > 0)
+        # papermill makes text of a dictionary's keys
+        read = {share().read(float(key)): kind.read(item) for key, item in value.items()}
+        return dict(sorted(read.items()))
+
+    words = f"a dictionary with {kind.expected} for each share above 0, up to 1"
+    return Kind(f"{words}, such as {example}", read)
+
+
 def for_some(names: Sequence[str], kind: Kind, what: str) -> Kind:
     """Return the kind of a dictionary with a value of one kind for some of many names."""
 

@@ -155,9 +155,12 @@ def for_each_share(kind: Kind, example: str) -> Kind:
 
     def read(value: object) -> dict[float, object]:
         require(isinstance(value, Mapping) and len(value) > 0)
-        # papermill makes text of a dictionary's keys
-        read = {share().read(float(key)): kind.read(item) for key, item in value.items()}
-        return dict(sorted(read.items()))
+        try:
+            keys = [float(key) for key in value]  # papermill makes text of a dictionary's keys
+        except ValueError:
+            require(False)
+        pairs = zip(map(share().read, keys), map(kind.read, value.values()), strict=True)
+        return dict(sorted(pairs))
 
     words = f"a dictionary with {kind.expected} for each share above 0, up to 1"
     return Kind(f"{words}, such as {example}", read)

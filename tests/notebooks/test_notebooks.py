@@ -38,8 +38,8 @@ SMALL: dict[str, dict[str, object]] = {
     FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2},
     SECOND: {
         "WEIGHTS": "shipped", "TRAIN_PICTURES": 320, "VAL_PICTURES": 50,
-        "TEST_PICTURES": 200, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "BATCH_SIZE": 16,
-        "SHARE_STEPS": {0.1: [1], 1.0: [1]}, "SHARE_RATES": [0.04],
+        "TEST_PICTURES": 120, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "PROBE_EPOCHS": 10,
+        "BATCH_SIZE": 16, "SHARE_STEPS": {1.0: [1]}, "SHARE_RATES": [0.04],
     },
     THIRD: {
         "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 5,
@@ -76,18 +76,18 @@ CLAIMS: dict[str, list[str]] = {
         "min(moved['all'].values()) > 0",
         "[run.parameters for run in log][:3] == sorted({run.parameters for run in log})",
         # fine-tuning keeps what the features knew, and a start from nothing has nothing yet
-        "np.mean(tuned_scores['one view']) > 0.4",
+        "np.mean(tuned_scores['one view']) > 0.3",
         "[list(shares[start]) for start in shares] == [list(SHARE_STEPS)] * 2",
         # five ways are compared on one set of pictures, and its corrupted copies
         "[len(ways), len(views), len(results)] == [5, 5, 25]",
         "results['in stages', 'as they are'].accuracy > 0.2",
-        "{len(r.labels) for r in results.values()} == {40}",
+        "{len(r.labels) for r in results.values()} == {24}",
         # the control of Grad-CAM has another head on the backbone as it came
         "all(map(np.array_equal, after_stage['head'][:-2], pretrained[:-2]))",
         # what is taken along says what the network says
         "float(same) > 0.9",
         # the verdict is the test set's, of the best seed
-        "verdict.confusion.sum() == len(pictures.y_test) == 200",
+        "verdict.confusion.sum() == len(pictures.y_test) == 120",
         "verdict is reports[best_seed, 'one view']",
         # a reloaded network says the same
         "float(difference) < 1e-4",

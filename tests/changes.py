@@ -39,7 +39,7 @@ BASE: dict[str, dict[str, object]] = {
     SECOND: {
         "FOLDER_SIZE": 32, "TRAIN_PICTURES": 24, "VAL_PICTURES": 6, "TEST_PICTURES": 9,
         "PAINT_STEPS": 1, "SIZES": [32], "PROBE_EPOCHS": 2, "BATCH_SIZE": 4,
-        "STAGE_EPOCHS": [1, 1, 1], "SHARES": [1.0], "SHARE_STEPS": 1,
+        "STAGE_EPOCHS": [1, 1, 1], "SHARE_STEPS": {1.0: [1]}, "SHARE_RATES": [0.1],
     },
     THIRD: {"HAND_SIZE": 32, "HAND_STEPS": 1, "SIZE": 32, "STEPS": 1},
 }  # fmt: skip
@@ -53,12 +53,15 @@ _AUGMENTED, _RESIDUAL = 'rung("+ augmentation"', 'rung("+ shortcuts"'
 _MUON, _FAST, _BEST = 'rung("+ Muon"', "fast = speed_net(", "large = speed_net("
 _RACE = "ways.items()"
 _VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
-_PROBES, _BUILD, _STAGES = "probes = transfer.probes(", "devices = training", "learnable, moved"
-_STARTS = "def from_two_starts("
-_RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.1, "pretrained": 0.1, "from scratch": 0.3}
-_TRAINED = (
-    "rungs['{}'][0].network.get_weights()[-1]"  # trained otherwise, the last layer is another
+_PROBES, _BUILD, _STAGES = (
+    "probes = transfer.probes(",
+    "devices = training",
+    "moved, tuned, last_run",
 )
+_BEGIN, _TRY, _PAIR, _STARTS = "def beginning(", "tried, stopped =", "def compare(", "plan = ["
+_RATES = {"head": 0.3, "blocks 4 and 5": 0.1, "all": 0.15}
+# Trained otherwise, the last layer is another.
+_TRAINED = "rungs['{}'][0].network.get_weights()[-1]"
 _LAYER = "rungs['{}'][0].network.get_layer('{}').{}"
 _KERNEL = "network.get_weights()[-2]"  # the bias after one step knows nothing of the pictures
 
@@ -115,7 +118,8 @@ START: dict[str, tuple[str, ...]] = {
         'kernels = {"untrained"', "right = best.report",
     ),
     SECOND: (
-        _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _STARTS,
+        _VGG, _PAINT, _LOAD, "sample = pictures", _FEATURES, _PROBES, _BUILD, _BEGIN,
+        _TRY, _PAIR, _STARTS,
     ),
     THIRD: (
         _PICTURES, _VGG, _SQUARES, "other = look(", _HAND, _FIRST_PICTURE, "low, high = FACTORS",
@@ -180,15 +184,20 @@ CHANGES: dict[str, dict[str, Change]] = {
         "SIZE": Change(40, (_BUILD,), "len(some[0])", 40),
         "BATCH_SIZE": Change(6, (_STARTS,), _KERNEL, ANOTHER),
         "STAGE_EPOCHS": Change([1, 1, 2], (_STAGES,), "len(last_run[SEEDS[0]].history['loss'])", 2),
-        "RATES": Change(_RATES, (_STARTS,), _KERNEL, ANOTHER),
-        "SEEDS": Change([1, 2], (_STARTS,), "len(shares['pretrained'][1.0])", 2),
+        "RATES": Change(_RATES, (_STAGES,), "last_run[SEEDS[0]].settings['rate']", 0.15),
+        "SEEDS": Change([1, 2], (_STARTS,), "len(shares['pretrained'][1.0][1])", 2),
         "WEIGHT_DECAY": Change(0.5, (_STARTS,), "network.get_weights()[0]", ANOTHER),
         "LABEL_SMOOTHING": Change(0.0, (_STARTS,), _KERNEL, ANOTHER),
         "MIRROR": Change(False, (_STARTS,), _KERNEL, ANOTHER),
         "CROP": Change(8, (_STARTS,), _KERNEL, ANOTHER),
         "CUTOUT": Change(16, (_STARTS,), _KERNEL, ANOTHER),
-        "SHARES": Change([0.5, 1.0], (_STARTS,), "list(shares['from scratch'])", [0.5, 1.0]),
-        "SHARE_STEPS": Change(2, (_STARTS,), _KERNEL, ANOTHER),
+        "SHARE_STEPS": Change(
+            {0.5: [2]},
+            (_STARTS,),
+            "{s: list(found) for s, found in shares['pretrained'].items()}",
+            {"0.5": [2]},
+        ),
+        "SHARE_RATES": Change([0.3], (_TRY,), "list(tried['from scratch'])", [0.3]),
     },
     THIRD: {
         "PRESET": Change("full", (), "[preset, START]", ["full", "content"]),
@@ -239,8 +248,9 @@ STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
         ),
         (
             _STARTS,
-            ("with_it, without =",),
-            {"plots.score_lines(shares": "Nothing to compare yet: run the cell above"},
+            ("met = []", "control_reports = {}"),
+            {"plots.score_panels(panels": "Nothing to compare yet: run the cell above"},
         ),
+        (_TRY, (), {_STARTS: "No rate was tried yet: run the cell that tries rates"}),
     ],
 }

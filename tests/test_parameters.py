@@ -13,7 +13,7 @@ from PIL import Image
 from cnnlab.parameters import KINDS, Kind, ParameterError, settle
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
-RATES = ("head", "blocks 4 and 5", "all", "pretrained", "from scratch")
+RATES = ("head", "blocks 4 and 5", "all")
 OTHERS = {"SEED": 0, "DATASET": "cifar10", "STEM_STRIDE": 2}  # on which some kinds depend
 PRESETS = {"quick": {"DEPTH": 1, "SEEDS": 1}, "full": {"DEPTH": 2, "SEEDS": 3}}
 
@@ -90,8 +90,12 @@ def defaults(path):
         ("RATES", dict.fromkeys(RATES, -1.0)),
         ("STAGE_EPOCHS", (1, 1)),
         ("STAGE_EPOCHS", (1, 1, 0)),
-        ("SHARES", (0.1, 2)),
-        ("SHARES", 0.1),
+        ("SHARE_STEPS", {2: (5,)}),
+        ("SHARE_STEPS", {0.1: ()}),
+        ("SHARE_STEPS", {"a": (5,)}),
+        ("SHARE_STEPS", {}),
+        ("SHARE_STEPS", (5, 20)),
+        ("SHARE_RATES", (0.1, 0)),
         ("SIZES", 64),
         ("SIZES", (16,)),
         ("FACTORS", 3),
@@ -150,6 +154,7 @@ def test_the_range_is_said():
         ("WIDTHS", [16, 32], (16, 32)),
         ("WIDTHS", np.array([16, 32]), (16, 32)),
         ("STAGE_EPOCHS", [1, np.int64(1), 8], (1, 1, 8)),
+        ("SHARE_STEPS", {"1.0": [5], 0.1: [2, 4]}, {0.1: (2, 4), 1.0: (5,)}),
         ("STYLE_LAYERS", ["block1_conv1", "block5_pool"], ("block1_conv1", "block5_pool")),
         ("FACTORS", [1, 3], (1.0, 3.0)),
         ("EPOCHS", np.int32(3), 3),

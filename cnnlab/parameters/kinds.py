@@ -134,6 +134,22 @@ def for_each(names: Sequence[str], kind: Kind) -> Kind:
     return Kind(f"a dictionary with {kind.expected} for each of {listed}", read)
 
 
+def for_each_share(kind: Kind, example: str) -> Kind:
+    """Return the kind of a dictionary with a value of one kind for each of some shares."""
+
+    def read(value: object) -> dict[float, object]:
+        require(isinstance(value, Mapping) and len(value) > 0)
+        try:
+            keys = [float(key) for key in value]  # papermill makes text of a dictionary's keys
+        except ValueError:
+            require(False)
+        pairs = zip(map(share().read, keys), map(kind.read, value.values()), strict=True)
+        return dict(sorted(pairs))
+
+    words = f"a dictionary with {kind.expected} for each share above 0, up to 1"
+    return Kind(f"{words}, such as {example}", read)
+
+
 def for_some(names: Sequence[str], kind: Kind, what: str) -> Kind:
     """Return the kind of a dictionary with a value of one kind for some of many names."""
 

@@ -15,13 +15,13 @@ from cnnlab.parameters.kinds import (
     either,
     flag,
     for_each,
+    for_each_share,
     for_some,
     number,
     part,
     picture,
     pictures,
     require,
-    share,
     weights,
     whole,
 )
@@ -29,7 +29,7 @@ from cnnlab.parameters.kinds import (
 BUILT_IN_SIDE, FOLDER_SIDE = 32, 64  # in pixels, unless FOLDER_SIZE says otherwise
 SEEDS = 2**32  # what Keras takes: 0…2³²−1
 SMALLEST_SIDE = 32  # of a picture in VGG-16, which halves it five times
-TRAININGS = ("head", "blocks 4 and 5", "all", "pretrained", "from scratch")  # notebook 2's
+STAGES = ("head", "blocks 4 and 5", "all")  # of notebook 2's fine-tuning
 VGG_LAYERS = tuple(
     f"block{block}_{layer}"
     for block, convolutions in enumerate((2, 2, 3, 3, 3), 1)
@@ -175,7 +175,7 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "LEARNING_RATE": _RATE,
     "PEAK_LEARNING_RATE": _RATE,
     "RATE_FACTORS": each(_RATE, "(0.3, 1, 3)"),
-    "RATES": for_each(TRAININGS, _AMOUNT),
+    "RATES": for_each(STAGES, _AMOUNT),
     "WEIGHT_DECAY": _AMOUNT,
     "LABEL_SMOOTHING": number(0, below=1),
     "MIRROR": flag(),
@@ -184,8 +184,8 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "PAINT_SIZE": _SIDE,
     "PAINT_STEPS": _COUNT,
     "SIZES": each(_SIDE, "(32, 64)"),
-    "SHARES": each(share(), "(0.1, 1.0)"),
-    "SHARE_STEPS": _COUNT,
+    "SHARE_STEPS": for_each_share(each(_COUNT, "(5, 20)"), "{0.1: (5, 20)}"),
+    "SHARE_RATES": each(_RATE, "(0.03, 0.1)"),
     "SIZE": _SIDE,
     "HAND_SIZE": _SIDE,
     "HAND_STEPS": _COUNT,

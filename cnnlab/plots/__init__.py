@@ -12,15 +12,23 @@ whoever calls it. Where to find which, with the notebook and section that explai
 - `scores`, what is taken for what: `confusion`, `reliability` (1, 4).
 - `inside`, what layers answer: `filters`, `activation_maps`, `maps`, `receptive_fields`,
   `heatmaps` (1, 1 and 5).
-- `charts`, numbers of any origin: `lines`, `signals`, `costs`, `score_lines`, `embedding`,
-  `changes` (1, 1; most of them 2, 1 to 7).
+- `charts`, numbers of any origin: `lines`, `signals`, `costs`, `score_lines`, `score_panels`,
+  `embedding`, `changes` (1, 1; most of them 2, 1 to 7).
 - `style`, painted pictures: `board`, `close_ups`, `contact_sheet`, `gram`, `progress` (2, 1;
   3, 3 and 4).
 
 `canvas` holds the one look that all of them share.
 """
 
-from cnnlab.plots.charts import changes, costs, embedding, lines, score_lines, signals
+from cnnlab.plots.charts import (
+    changes,
+    costs,
+    embedding,
+    lines,
+    score_lines,
+    score_panels,
+    signals,
+)
 from cnnlab.plots.convolution import (
     areas,
     dot_product,
@@ -68,6 +76,7 @@ __all__ = [
     "reliability",
     "schedule",
     "score_lines",
+    "score_panels",
     "signals",
     "sliding",
     "volumes",

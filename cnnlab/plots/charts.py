@@ -158,6 +158,50 @@ def score_lines(
     return figure
 
 
+def score_panels(
+    panels: Mapping[str, Mapping[str, Mapping[float, tuple[float, float]]]],
+    *,
+    xlabel: str,
+    ylabel: str = "accuracy",
+    title: str | None = None,
+) -> canvas.Figure:
+    """Draw scores with error bars against a number on a log scale, in several cases side by side.
+
+    Args:
+        panels: By heading, by name of a line, by x: a score in 0…1 and how far its error bar
+            reaches above and below it. A name has one colour in all panels.
+        xlabel: What x is.
+        ylabel: What the scores are.
+        title: Figure title.
+    """
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    colors = dict(zip(names, itertools.cycle(canvas.SERIES), strict=False))
+    figure = canvas.new_figure(3.2, title)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (heading, series) in zip(axes, panels.items(), strict=True):
+        canvas.style_axes(ax, xlabel=xlabel, ylabel=ylabel if ax is axes[0] else "")
+        ax.set_xscale("log")
+        canvas.head(ax, canvas.wrap(heading, 0.8 * canvas.WIDTH / len(panels)))
+        for name, points in series.items():
+            scores, bars = zip(*points.values(), strict=True)
+            look = {"color": colors[name], "capsize": 3, "elinewidth": 1.2, "label": name}
+            ax.errorbar(list(points), scores, bars, fmt="o-", lw=2, ms=4, **look)
+        marks = sorted({x for points in series.values() for x in points})
+        ax.set_xticks(marks, [f"{mark:,g}" for mark in marks])
+        ax.set_xticks([], minor=True)
+    canvas.percent(axes[0].yaxis)
+    last = list(panels.values())[-1]
+    ends = [
+        end
+        for name, points in last.items()
+        for end in canvas.line_end(
+            list(points), [s for s, _ in points.values()], name, colors[name]
+        )
+    ]
+    canvas.label_ends(axes[-1], ends)
+    return figure
+
+
 def embedding(
     panels: Mapping[str, np.ndarray],
     labels: np.ndarray,

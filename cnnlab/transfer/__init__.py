@@ -1,6 +1,6 @@
 """Somebody else's network put to use: features, probes, a classifier, and what of it learns.
 
-Notebook 2 teaches it: features computed once, probes and nearest neighbours on them in section 4,
+Notebook 2 teaches it: features computed once and probes in section 4, nearest neighbours in 8,
 fine-tuning in stages in section 5, the same network from scratch in section 6.
 """
 

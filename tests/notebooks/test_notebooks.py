@@ -38,8 +38,8 @@ SMALL: dict[str, dict[str, object]] = {
     FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2, "RATE_FACTORS": [1]},
     SECOND: {
         "WEIGHTS": "shipped", "TRAIN_PICTURES": 320, "VAL_PICTURES": 50,
-        "TEST_PICTURES": 200, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "BATCH_SIZE": 16,
-        "SHARE_STEPS": 2, "SHARES": [0.1, 1.0],
+        "TEST_PICTURES": 120, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "PROBE_EPOCHS": 10,
+        "BATCH_SIZE": 16, "SHARE_STEPS": {1.0: [1]}, "SHARE_RATES": [0.04],
     },
     THIRD: {
         "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 5,
@@ -68,7 +68,7 @@ CLAIMS: dict[str, list[str]] = {
     ],
     SECOND: [
         # the features of pictures that it has never seen tell their classes apart
-        "head_scores['linear'] > 0.4 and probe_accuracy > 0.4",
+        "head_scores['quarters', 'linear'] > 0.4 and probe_accuracy > 0.4",
         # what is frozen stays, what is free moves, and nothing else
         "set(moved['head'].values()) == {0}",
         "{name[:6] for name, far in moved['blocks 4 and 5'].items() if far}"
@@ -76,10 +76,18 @@ CLAIMS: dict[str, list[str]] = {
         "min(moved['all'].values()) > 0",
         "[run.parameters for run in log][:3] == sorted({run.parameters for run in log})",
         # fine-tuning keeps what the features knew, and a start from nothing has nothing yet
-        "np.mean(tuned_scores['one view']) > 0.4",
-        "[list(shares[start]) for start in shares] == [list(SHARES)] * 2",
+        "np.mean(tuned_scores['one view']) > 0.3",
+        "[list(shares[start]) for start in shares] == [list(SHARE_STEPS)] * 2",
+        # five ways are compared on one set of pictures, and its corrupted copies
+        "[len(ways), len(views), len(results)] == [5, 5, 25]",
+        "results['in stages', 'as they are'].accuracy > 0.2",
+        "{len(r.labels) for r in results.values()} == {24}",
+        # the control of Grad-CAM has another head on the backbone as it came
+        "all(map(np.array_equal, after_stage['head'][:-2], pretrained[:-2]))",
+        # what is taken along says what the network says
+        "float(same) > 0.9",
         # the verdict is the test set's, of the best seed
-        "verdict.confusion.sum() == len(pictures.y_test) == 200",
+        "verdict.confusion.sum() == len(pictures.y_test) == 120",
         "verdict is reports[best_seed, 'one view']",
         # a reloaded network says the same
         "float(difference) < 1e-4",
@@ -288,6 +296,18 @@ def run_cells(session: Session, order: Iterable[int | str] | None = None) -> lis
     return run
 
 
+def but_export(session: Session) -> list[int]:
+    """List the places of code cells, those left out that write a file for phones, and try it.
+
+    That takes as long as many other cells together, depends on nothing that such a test changes,
+    and is claimed to work where the notebook runs as it is.
+    """
+    sources = [session.notebook.cells[place].source for place in session.places]
+    return [
+        i for i, source in enumerate(sources) if not re.search(r"\.export\(|tf\.lite\.", source)
+    ]
+
+
 def seconds_of(cell: NotebookNode) -> float:
     """Return how long a cell took when it was last run."""
     times = cell.metadata["execution"]
@@ -327,7 +347,8 @@ def test_every_cell_run_twice_gives_the_same_results(session: Session) -> None:
     expected = {e: session.value(e) for e in results}
     seconds = [seconds_of(cell) for cell in code_cells(session.notebook)]
     with opened(session.path) as twice:  # long trainings once: other tests run them again
-        run_cells(twice, (i for i, s in enumerate(seconds) for _ in range(2 if s < 5 else 1)))
+        places = but_export(twice)
+        run_cells(twice, (i for i in places for _ in range(2 if seconds[i] < 5 else 1)))
         assert {e: twice.value(e) for e in results} == expected
 
 
@@ -452,7 +473,7 @@ def test_the_second_notebook_runs_on_a_folder_of_any_pictures(tmp_path: Path) ->
     mine = folder_of_pictures(tmp_path / "mine", colors, 14)
     (path,) = (path for path in PATHS if path.stem == SECOND)
     with opened(path, DATASET=mine, FOLDER_SIZE=40) as session:
-        faults = faults_in_outputs(run_cells(session))
+        faults = faults_in_outputs(run_cells(session, but_export(session)))
         assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
         assert session.value("classes") == ["ash", "moss", "rust"]
         assert session.value("network.input_shape") == [None, 40, 40, 3]

@@ -58,6 +58,25 @@ def test_score_lines_go_through_means_and_show_every_seed():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["all"]
 
 
+def test_score_panels_draw_bars_on_one_scale_and_keep_each_name_s_colour():
+    panels = {
+        "few": {"one": {5: (0.5, 0.1), 20: (0.7, 0.05)}, "two": {5: (0.2, 0.1)}},
+        "all": {"two": {5: (0.4, 0.0), 40: (0.9, 0.1)}},
+    }
+    few, all_ = plots.score_panels(panels, xlabel="steps").axes
+    assert [ax.get_title(loc="left") for ax in (few, all_)] == ["few", "all"]
+    one, two = few.containers
+    assert np.transpose(one.lines[0].get_data()).tolist() == [[5, 0.5], [20, 0.7]]
+    (bars,) = one.lines[2]
+    assert np.allclose(
+        [segment[:, 1] for segment in bars.get_segments()], [[0.4, 0.6], [0.65, 0.75]]
+    )
+    assert two.lines[0].get_color() == all_.containers[0].lines[0].get_color()
+    assert [label.get_text() for label in all_.get_xticklabels()] == ["5", "40"]
+    assert few.get_ylim() == all_.get_ylim()
+    assert few.get_xscale() == "log"
+
+
 def test_embedding_names_each_class_that_is_there_at_its_middle():
     points = np.array([[0, 0], [2, 2], [9, 9], [5, 1]], float)
     figure = plots.embedding({"p": points}, np.array([0, 0, 0, 2]), CLASSES)

@@ -52,6 +52,10 @@ FIGURES = {
     "score_lines": (
         partial(plots.score_lines, xlabel="x", ticks={0.1: "10 %", 1: "all"}, xscale="log"),
         {"pretrained": {0.1: [0.5, 0.6], 1: [0.9]}, "from scratch": {0.1: [0.2], 1: [0.9, 0.8]}}),
+    "score_panels": (
+        partial(plots.score_panels, xlabel="steps"),
+        {"10 %": {"pretrained": {5: (0.6, 0.1), 20: (0.7, 0.0)}, "from scratch": {5: (0.2, 0.1)}},
+         "all": {"from scratch": {5: (0.3, 0.1), 80: (0.7, 0.1)}}}),
     "volumes": (plots.volumes, {"in": PICTURE, "out": np.ones((6, 6, 4))}),
     "dot_product": (plots.dot_product, PICTURE, KERNEL, (2, 3)),
     "sliding": (partial(plots.sliding, kernel_size=3, counts=[1, 20, 80]), PICTURE, MAP),

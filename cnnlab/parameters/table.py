@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from numbers import Integral
 
+from cnnlab._notebook import ShortTraceback
 from cnnlab.parameters.kinds import (
     BUILT_IN,
     Kind,
@@ -38,11 +39,8 @@ VGG_LAYERS = tuple(
 )
 
 
-class ParameterError(ValueError):
-    """A parameter is of another kind or out of its range; a notebook shows the message alone."""
-
-    def _render_traceback_(self) -> list[str]:  # what IPython asks for instead of a traceback
-        return [f"{type(self).__name__}: {self}"]
+class ParameterError(ShortTraceback, ValueError):
+    """A parameter is of another kind or out of its range."""
 
 
 def settle(

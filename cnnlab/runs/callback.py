@@ -8,12 +8,13 @@ from pathlib import Path
 
 import keras
 
+from cnnlab._notebook import Line, shell
 from cnnlab.runs.checkpoints import Checkpoint
 from cnnlab.runs.comparison import AnyRun, Comparison
 from cnnlab.runs.failures import not_finite, out_of_memory
 from cnnlab.runs.feed import Feed
 from cnnlab.runs.inputs import describe, parameters, plain, trains
-from cnnlab.runs.progress import Line, Progress, is_in_notebook
+from cnnlab.runs.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Run(keras.callbacks.Callback):
         self._feed: Feed | None = None
         self._progress, self._running, self._trainer = Progress(), False, network
         self._given, self._made = False, False  # to `fit`; all that it was to make
-        self._line = Line(self)
+        self._line = Line()
 
     @property
     def epochs(self) -> int:
@@ -118,7 +119,7 @@ class Run(keras.callbacks.Callback):
                 "whose weights are others. Give record the network that fit trains."
             )
         self._progress, self._running = self._begun(), True
-        self._line.show(at_once=True)
+        self._show()
         self._feed = Feed.of_fit()
         batch = self._feed.batch_size if self._feed else None
         planned = {"epochs": self._progress.epochs, "steps": self._progress.steps, "batch": batch}
@@ -140,7 +141,7 @@ class Run(keras.callbacks.Callback):
             self.diverged = self._trainer.stop_training = True
             self.note = f"ended in {self._progress.place}: then its loss was {loss}. "
             self.note += not_finite(self._trainer, self._progress.losses)
-        self._line.show(at_once=self.diverged)
+        self._show(at_once=self.diverged)
 
     def on_test_begin(self, logs=None):
         self._progress.validating = True
@@ -156,12 +157,12 @@ class Run(keras.callbacks.Callback):
             self.history.setdefault(metric, []).append(float(value))
         if self._checkpoint and not self.diverged:
             self._checkpoint.write(self._trainer, self._so_far())
-        self._line.show()
+        self._show(at_once=False)
 
     def on_train_end(self, logs=None):
         self._made = True  # `fit` had no more to do, be it by early stopping
         self._progress, self._running = Progress(), False
-        self._line.show(at_once=True)
+        self._show()
 
     def _begun(self, **done) -> Progress:
         params = self.params or {}
@@ -181,7 +182,7 @@ class Run(keras.callbacks.Callback):
         self.history, self.seconds = so_far["history"], so_far["seconds"]
         self.first_step_seconds = so_far["first_step_seconds"]
         self._progress = self._begun(done=so_far["epochs"], seconds=self.seconds)
-        self._line.show(at_once=True)
+        self._show()
 
     # ---- What the log calls --------------------------------------------------------------------
 
@@ -227,20 +228,25 @@ class Run(keras.callbacks.Callback):
         """End because of an error, which goes its own way."""
         self._release()
         self.note = f"ended by {type(error).__name__}"
-        self._line.show(at_once=True)
+        self._show()
 
     def fitting_batch(self) -> str:
         """Say, after the device's memory was full, which batch size would fit."""
         self.note = "out of memory: trying smaller batches…"
-        self._line.show(at_once=True)
+        self._show()
         return out_of_memory(self.model, self._feed, validating=self._progress.validating)
 
     def _release(self) -> None:
         self._running, self._feed = False, None
         self._trainer._initial_epoch = None  # the next `fit` begins with its first epoch
 
+    def _show(self, *, at_once: bool = True) -> None:
+        """Show how it stands, but no oftener than a few times a second, unless at once."""
+        if at_once or self._line.due:
+            self._line.show(self)
+
     def _tell(self) -> None:
         """Show the note, in a notebook in the place of the line that kept up."""
-        self._line.show(at_once=True)
-        if not is_in_notebook():
+        self._show()
+        if shell() is None:
             logger.warning("%s", self)

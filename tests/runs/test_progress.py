@@ -5,8 +5,7 @@ import keras
 import pytest
 from short_fits import At, compiled, fit, interrupt, network, shuffled
 
-from cnnlab import runs
-from cnnlab.runs import progress
+from cnnlab import _notebook, runs
 
 
 @pytest.fixture
@@ -22,13 +21,13 @@ def lines(monkeypatch):
         def update(self, thing):
             self.versions.append(repr(thing))
 
-    monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(kernel=True))
-    monkeypatch.setattr(progress, "display", lambda thing, display_id: Handle(thing))
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr("IPython.display.display", lambda thing, display_id: Handle(thing))
     return shown
 
 
 def test_a_line_is_there_before_the_first_step_and_its_last_version_stays(lines, monkeypatch):
-    monkeypatch.setattr(progress, "_SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr(_notebook, "SECONDS_A_LINE", 0.0)
     first = []
     note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: first.extend(lines[0]))
     fit(runs.RunLog(), epochs=2, beside=[note])

@@ -110,6 +110,12 @@ def _seeds(values: Mapping[str, object]) -> Kind:
     return Kind("a list of different seeds, such as (0, 1), or how many from SEED on", read)
 
 
+def _dataset(values: Mapping[str, object]) -> Kind:
+    """Return the kind of a set that has as many pictures as the numbers of pictures ask for."""
+    names = ("TRAIN_PICTURES", "VAL_PICTURES", "TEST_PICTURES")
+    return pictures({name: values[name] for name in names if name in values})
+
+
 def _picture_side(values: Mapping[str, object]) -> int:
     """Return the side of the pictures in pixels, which follows from where they come from."""
     if values.get("DATASET", "auto") in BUILT_IN:
@@ -206,7 +212,7 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "SECOND_STYLE": picture(),
     "PICTURE": picture()._replace(optional=True),  # None: a portrait
     "PICTURE_STYLE": picture(),
-    "DATASET": pictures(),
+    "DATASET": _dataset,
     "CROP": partial(_up_to_side, 1),
     "CUTOUT": partial(_up_to_side, 0),
     "CNN_WIDTHS": _plain_widths,

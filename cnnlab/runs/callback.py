@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from cnnlab._notebook import Line, shell
+from cnnlab.runs.best import Best
 from cnnlab.runs.checkpoints import Checkpoint
 from cnnlab.runs.comparison import AnyRun, Comparison
 from cnnlab.runs.failures import not_finite, out_of_memory
@@ -70,7 +71,7 @@ class Run(keras.callbacks.Callback):
         self._feed: Feed | None = None
         self._progress, self._running, self._trainer = Progress(), False, network
         self._given, self._made = False, False  # to `fit`; all that it was to make
-        self._line = Line()
+        self._line, self._best = Line(), Best()
 
     @property
     def epochs(self) -> int:
@@ -121,8 +122,9 @@ class Run(keras.callbacks.Callback):
         self._progress, self._running = self._begun(), True
         self._show()
         self._feed = Feed.of_fit()
-        batch = self._feed.batch_size if self._feed else None
-        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps, "batch": batch}
+        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps}
+        planned["batch"] = self._feed.batch_size if self._feed else None
+        planned["data"] = self._feed.data if self._feed else None
         self.inputs = describe(self._trainer, **planned)
         if self._checkpoints and not self._checkpoint:
             identity = [self.name, plain(self.settings), self.inputs]
@@ -155,6 +157,7 @@ class Run(keras.callbacks.Callback):
         self._made = self._progress.epoch >= self._progress.epochs
         for metric, value in (logs or {}).items():
             self.history.setdefault(metric, []).append(float(value))
+        self._best.compare(self._trainer, self.epochs, logs or {})
         if self._checkpoint and not self.diverged:
             self._checkpoint.write(self._trainer, self._so_far())
         self._show(at_once=False)
@@ -215,14 +218,17 @@ class Run(keras.callbacks.Callback):
             self.note = f"stopped in {progress.place}"
         else:
             self.note = "stopped before its first step"
-        learnt = epochs or progress.made
-        self.note += f": the network {'keeps what it has learnt' if learnt else 'is as it was'}; "
+        self.note += f": {self._best.put_into(self._trainer) or self._as_it_is(progress)}; "
         if not epochs:
             self.note += "no epoch was whole, so the log has no row for it"
         else:
             self.note += f"its row in the log ends with epoch {epochs}"
             self.note += ", after which resume=True goes on" if self._checkpoint else ""
         self._tell()
+
+    def _as_it_is(self, progress: Progress) -> str:
+        learnt = self.epochs or progress.made
+        return f"the network {'keeps what it has learnt' if learnt else 'is as it was'}"
 
     def fail(self, error: Exception) -> None:
         """End because of an error, which goes its own way."""

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from cnnlab._digest import digest
 from cnnlab.layers import leaves
 from cnnlab.training.strategies import Shared, workers
 
@@ -173,7 +174,7 @@ class _LookUp(keras.layers.Layer):
 
     def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
         super().__init__(dtype="float32", **kwargs)
-        self.table, self.mirror = table, mirror
+        self.table, self.mirror, self._digest = table, mirror, digest(table)
         if workers() == 1 and tf.distribute.get_strategy().num_replicas_in_sync > 1:
             # Each of this machine's devices has a copy; other machines have their own anyway.
             fixed = {"dtype": "uint8", "initializer": "zeros", "trainable": False}
@@ -186,8 +187,8 @@ class _LookUp(keras.layers.Layer):
             self.start_over()
 
     def get_config(self) -> dict:
-        """Say what can be said, for the log of runs: not the table of pictures."""
-        return super().get_config() | {"mirror": self.mirror}
+        """Say what can be said, for the log of runs: of the table of pictures a digest."""
+        return super().get_config() | {"mirror": self.mirror, "pictures": self._digest}
 
     def start_over(self) -> None:
         if self.mirror:

@@ -85,6 +85,23 @@ def test_a_run_of_other_inputs_does_not_go_on_from_it(tmp_path):
     assert first
 
 
+def test_other_pictures_or_labels_begin_anew(tmp_path):
+    others = {
+        "pictures": {"data": (255 - PICTURES, LABELS)},
+        "labels": {"data": (PICTURES, 2 - LABELS)},
+        "validation": {"validation_data": (PICTURES[:6], LABELS[:6])},
+        "nothing": {},
+    }
+    for changed, options in others.items():
+        usual = {"data": (PICTURES, LABELS), "batch_size": 5}
+        with pytest.raises(SystemExit):
+            fit(runs.RunLog(tmp_path), resume=True, beside=[At(1, 0, die)], **usual)
+        first = []
+        note = At(0, 0, lambda first=first: first.append(1))
+        fit(runs.RunLog(tmp_path), resume=True, beside=[note], **usual | options)
+        assert bool(first) == (changed != "nothing"), changed
+
+
 def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on(
     tmp_path, monkeypatch, caplog
 ):

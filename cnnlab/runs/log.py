@@ -24,6 +24,8 @@ class RunLog:
     A run made again takes the old one's place: one with the same name, settings and inputs, as far
     as Keras can tell these (`Run.inputs`). Any other is added beside it.
 
+    For TensorBoard give `fit` Keras's callback too, `keras.callbacks.TensorBoard("runs/board")`.
+
     Args:
         folder: Where each run is also written down when it ends, for `earlier`, and where the
             checkpoints of runs lie that are to go on after a crash. Made when it is needed. None

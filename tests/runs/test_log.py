@@ -3,6 +3,8 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import short_fits
+import tensorflow as tf
 
 from cnnlab import models, runs, training
 from cnnlab.runs import inputs
@@ -164,3 +166,20 @@ def test_an_interrupt_after_the_last_epoch_stops_nothing(network, first, caplog)
     assert [run.epochs for run in log] == [2]
     assert "(stopped)" not in repr(log)
     assert "interrupted after its last epoch: it is whole" in caplog.text
+
+
+def test_keras_s_callback_for_tensorboard_goes_beside_it(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is no part of what cnnlab needs")
+    run = short_fits.fit(runs.RunLog(), epochs=2, beside=[keras.callbacks.TensorBoard(tmp_path)])
+    assert run.inputs == short_fits.fit(runs.RunLog(), epochs=2).inputs
+    written = {}
+    for path in tmp_path.glob("*/events.*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.tag in ("epoch_loss", "epoch_accuracy"):
+                    key = path.parent.name, value.tag.removeprefix("epoch_")
+                    written.setdefault(key, []).append(float(tf.make_ndarray(value.tensor)))
+    for key, name in (("loss", "train"), ("accuracy", "train"), ("loss", "validation")):
+        expected = run.history[key if name == "train" else f"val_{key}"]
+        assert written[name, key] == pytest.approx(expected, rel=1e-6)

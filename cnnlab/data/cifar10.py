@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import pickle
 import tempfile
 from dataclasses import replace
@@ -123,7 +124,7 @@ def places() -> list[Place]:
     torchvision = ("./data/", "./datasets/", "~/data/", "~/datasets/")
     return [
         *searched,
-        *(Place(Path(folder).expanduser(), folder) for folder in torchvision),
+        *(Place(Path(os.path.expanduser(folder)), folder) for folder in torchvision),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -253,7 +254,7 @@ def weights() -> Kind:
 
     def read(value: object) -> str:
         require(isinstance(value, str | Path))
-        path = Path(str(value)).expanduser()
+        path = Path(os.path.expanduser(str(value)))
         require(value in words or (path.suffix.lower() in WEIGHT_FILES and path.is_file()))
         return str(value)
 

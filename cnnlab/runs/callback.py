@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cnnlab._notebook import Line, shell
 from cnnlab.runs.best import Best
 from cnnlab.runs.checkpoints import Checkpoint
-from cnnlab.runs.comparison import AnyRun, Comparison
+from cnnlab.runs.comparison import AnyRun, Comparison, last
 from cnnlab.runs.failures import not_finite, out_of_memory
 from cnnlab.runs.feed import Feed
 from cnnlab.runs.inputs import describe, parameters, plain, trains
@@ -58,6 +59,10 @@ class Run(keras.callbacks.Callback):
             keep: Called with the run when it was scored, to write it down again.
         """
         super().__init__()
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                f"Expected the Keras model that is trained. Received: network={network!r:.80}"
+            )
         self.name, self.network, self.settings = name, network, dict(settings)
         self.inputs: dict[str, object] = {}
         self.parameters = parameters(network)
@@ -71,6 +76,7 @@ class Run(keras.callbacks.Callback):
         self._feed: Feed | None = None
         self._progress, self._running, self._trainer = Progress(), False, network
         self._given, self._made = False, False  # to `fit`; all that it was to make
+        self._ended = False
         self._line, self._best = Line(), Best()
 
     @property
@@ -85,6 +91,9 @@ class Run(keras.callbacks.Callback):
 
     @test_accuracy.setter
     def test_accuracy(self, share: float | None) -> None:
+        is_number = isinstance(share, float | int | np.number)
+        if share is not None and not (is_number and 0 <= share <= 1):
+            raise ValueError(f"Expected test_accuracy as a share 0…1. Received: {share!r}")
         self._test_accuracy = share
         if self._keep:
             self._keep(self)
@@ -100,10 +109,10 @@ class Run(keras.callbacks.Callback):
         if self._running:
             line = f"{self.name}: {self._progress}"
         else:
-            planned = self.params["epochs"] if self.params else self.epochs
+            planned = max(self.params["epochs"] if self.params else 0, self.epochs)
             line = f"{self.name}: epoch {self.epochs}/{planned}, {self.seconds:.1f} s"
-        score = self.history.get("val_accuracy")
-        return f"{line}, validation {score[-1]:.2%}" if score else line
+        score = last(self, "val_accuracy")
+        return line if score is None else f"{line}, validation {score:.2%}"
 
     # ---- What Keras calls ----------------------------------------------------------------------
 
@@ -112,6 +121,11 @@ class Run(keras.callbacks.Callback):
         self._trainer = model
 
     def on_train_begin(self, logs=None):
+        if self._ended:
+            raise ValueError(
+                "Expected fit inside the block of `with log.record(…) as run`. Received: the run "
+                f"{self.name!r}, whose block has ended. Record another."
+            )
         self._given, self._made = True, False
         if not trains(self._trainer, self.network):
             raise ValueError(
@@ -119,7 +133,7 @@ class Run(keras.callbacks.Callback):
                 f"record({self.name!r}, {self.network.name!r}), but fit of {self._trainer.name!r}, "
                 "whose weights are others. Give record the network that fit trains."
             )
-        self._progress, self._running = self._begun(), True
+        self._progress, self._running = self._begun(seconds=self.seconds), True
         self._show()
         self._feed = Feed.of_fit()
         planned = {"epochs": self._progress.epochs, "steps": self._progress.steps}
@@ -155,9 +169,11 @@ class Run(keras.callbacks.Callback):
         self.seconds = self._progress.seconds
         self._progress.end_epoch()
         self._made = self._progress.epoch >= self._progress.epochs
-        for metric, value in (logs or {}).items():
-            self.history.setdefault(metric, []).append(float(value))
-        self._best.compare(self._trainer, self.epochs, logs or {})
+        before, logs = self.epochs, logs or {}
+        for metric in {**self.history, **logs}:  # without validation in this epoch it has no value
+            values = self.history.setdefault(metric, [math.nan] * before)
+            values.append(float(logs.get(metric, math.nan)))
+        self._best.compare(self._trainer, self.epochs, logs)
         if self._checkpoint and not self.diverged:
             self._checkpoint.write(self._trainer, self._so_far())
         self._show(at_once=False)
@@ -243,7 +259,7 @@ class Run(keras.callbacks.Callback):
         return out_of_memory(self.model, self._feed, validating=self._progress.validating)
 
     def _release(self) -> None:
-        self._running, self._feed = False, None
+        self._running, self._feed, self._ended = False, None, True
         self._trainer._initial_epoch = None  # the next `fit` begins with its first epoch
 
     def _show(self, *, at_once: bool = True) -> None:

@@ -146,3 +146,22 @@ def test_a_truncated_checkpoint_is_passed_over_with_a_note(tmp_path, caplog):
 def test_without_a_folder_it_is_refused():
     with pytest.raises(ValueError, match=r"Expected a log with a folder .*RunLog\('runs'\)"):
         fit(runs.RunLog(), resume=True)
+
+
+def test_stop_while_a_checkpoint_is_written_keeps_the_one_before(tmp_path, monkeypatch):
+    savez, calls = np.savez, []
+
+    def stopped(file, *arrays, **named):
+        calls.append(1)
+        if len(calls) > 1:
+            file.write(b"half")
+            raise KeyboardInterrupt
+        savez(file, *arrays, **named)
+
+    monkeypatch.setattr(np, "savez", stopped)
+    run = fit(runs.RunLog(tmp_path), resume=True)
+    assert run.stopped
+    assert [path.suffix for path in (tmp_path / "checkpoints").iterdir()] == [".npz"]
+    monkeypatch.undo()
+    again = fit(runs.RunLog(tmp_path), resume=True)
+    assert again.history == fit(runs.RunLog()).history

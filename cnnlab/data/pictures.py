@@ -82,7 +82,9 @@ def read(paths: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
 
 
 def warn_of_copies(folder: Path, files: Mapping[str, Files], pixels: np.ndarray) -> None:
-    """Warn of pictures in two sets: a network would be tested on what it has learnt; or classes.
+    """Warn of pictures that are in two sets, or in two classes of one.
+
+    In two sets a network would be tested on what it has learnt.
 
     Args:
         folder: Which they come from, in the message.

@@ -13,6 +13,7 @@ batch normalization sees each device's share of a batch. With one device nothing
 import functools
 import json
 import os
+from numbers import Integral
 
 import keras
 import tensorflow as tf
@@ -73,7 +74,7 @@ def strategy(devices: int | None = None) -> tf.distribute.Strategy:
     Raises:
         ValueError: `devices` is less than 1.
     """
-    if devices is not None and not (isinstance(devices, int) and devices >= 1):
+    if devices is not None and not (isinstance(devices, Integral) and devices >= 1):
         raise ValueError(f"Expected at least one device, or None. Received: {devices=}")
     if workers() > 1:
         return connected()

@@ -14,6 +14,19 @@ from origins import Origin
 
 from cnnlab.data import cifar10
 
+# Groups that take longest, begun first: what is short fills the cores' last minutes evenly.
+LONGEST = (
+    "03_neural_style_transfer",
+    "02_vgg16_transfer_learning",
+    "test_notebooks.py",
+    "01_cifar10_cnn_from_scratch",
+    "test_make_vgg16_weights.py",
+    "test_make_painter.py",
+    "test_shapes10.py",
+    "test_strategies.py",
+    "test_package.py",
+    "test_backbones.py",
+)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -21,17 +34,21 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 def pytest_collection_modifyitems(config, items):
     """Keeps tests with a costly fixture in common on one core: a file's, or a notebook's.
 
-    Leaves fuzzing and the browser out unless the command line asks for them.
+    Leaves fuzzing and the browser out unless the command line asks for them. What takes longest
+    comes first, as --no-loadscope-reorder leaves it.
     """
     for marker in ("fuzz", "browser"):
         if marker not in config.option.markexpr:
             left_out = [item for item in items if item.get_closest_marker(marker)]
             items[:] = [item for item in items if item not in left_out]
             config.hook.pytest_deselected(items=left_out)
+    places = {}
     for item in items:
         notebook = item.callspec.params.get("session") if hasattr(item, "callspec") else None
         group = notebook.stem if notebook else item.path.name
         item.add_marker(pytest.mark.xdist_group(group))
+        places[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    items.sort(key=places.__getitem__)  # in each group they keep their order
 
 
 @pytest.fixture(autouse=True)

@@ -48,7 +48,7 @@ def network(*, augmented=False, dtype=None):
 def compiled(model, optimizer=None, *, run_eagerly=True, **options):
     """Compile a model, by default without a graph, which takes longer to make than to run."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    options = options | {"metrics": ["accuracy"], "run_eagerly": run_eagerly}
+    options = {"metrics": ["accuracy"]} | options | {"run_eagerly": run_eagerly}
     model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), loss, **options)
     return model
 

@@ -662,3 +662,22 @@ def test_what_is_no_whole_number_of_a_range_is_refused(value):
     with pytest.raises(ValueError, match=r"n to be a whole number in 1…8, or so\. Received: n="):
         images.whole_number(value, "n", 1, 8, note=", or so")
     assert type(images.whole_number(np.int64(8), "n", 1, 8)) is int
+
+
+def test_a_picture_is_saved_under_no_name_that_is_none(tmp_path):
+    picture = np.zeros((2, 2, 3), np.uint8)
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "a\0b.png", tmp_path / "file" / "x.png"):
+        with pytest.raises(ValueError, match="Expected a name without NUL, in a folder"):
+            images.save(picture, path)
+
+
+def test_nobody_s_home_and_a_working_folder_that_is_gone_are_named(tmp_path, monkeypatch):
+    with pytest.raises(images.NothingToReadError, match=r"source='~nosuchuser/x\.png'"):
+        images.read("~nosuchuser/x.png")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(images.NothingToReadError, match="working folder that was deleted"):
+        images.read("x.png")

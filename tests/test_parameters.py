@@ -125,7 +125,7 @@ def test_a_wrong_value_is_named_as_written_with_what_was_expected(name, value):
     assert message.startswith(f"Expected {name} to be ")
     assert f". Received: {name}={value!r}" in message
     assert len(message) < 400
-    assert error.value._render_traceback_() == [f"ParameterError: {message}"]
+    assert error.value._render_traceback_()[-1] == f"ParameterError: {message}"
 
 
 def test_the_range_is_said():
@@ -162,7 +162,7 @@ def test_the_range_is_said():
         ("LEARNING_RATE", 1, 1.0),
         ("LEARNING_RATE", np.float32(0.5), 0.5),
         ("LABEL_SMOOTHING", 0, 0.0),
-        ("TRAIN_PICTURES", 1, 1),
+        ("TRAIN_PICTURES", 10, 10),
         ("TRAIN_PICTURES", 1.0, 1.0),
         ("TRAIN_PICTURES", np.float64(0.5), 0.5),
         ("VAL_PICTURES", None, None),
@@ -218,6 +218,34 @@ def test_a_folder_is_read_before_anything_else_and_says_how_large_pictures_are(t
     (tmp_path / "mine" / "a" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     with pytest.raises(ParameterError, match=r"(?s)can't be used\. .*1\.png"):
         settled(DATASET=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("TRAIN_PICTURES", {"TRAIN_PICTURES": 9}),
+        ("TRAIN_PICTURES", {"TRAIN_PICTURES": 1e-5}),
+        ("TRAIN_PICTURES", {"TRAIN_PICTURES": 45_001, "VAL_PICTURES": 5000}),
+        ("VAL_PICTURES", {"VAL_PICTURES": 1.0, "TRAIN_PICTURES": 1.0}),
+        ("VAL_PICTURES", {"VAL_PICTURES": 50_001}),
+        ("TEST_PICTURES", {"TEST_PICTURES": 3}),
+        ("VAL_PICTURES", {"VAL_PICTURES": 3, "TEST_PICTURES": 10**6, "TRAIN_PICTURES": 10**6}),
+        ("TRAIN_PICTURES", {"DATASET": "mine", "TRAIN_PICTURES": 0.1}),
+        ("TRAIN_PICTURES", {"DATASET": "mine", "TRAIN_PICTURES": 1, "TEST_PICTURES": 10**6}),
+        ("VAL_PICTURES", {"DATASET": "mine", "VAL_PICTURES": 0.9}),
+        ("VAL_PICTURES", {"DATASET": "mine", "VAL_PICTURES": 1, "TEST_PICTURES": 10**6}),
+    ],
+)
+def test_numbers_that_leave_a_class_without_pictures_are_named(name, others, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for kind in ("a", "b"):
+        Path("mine", kind).mkdir(parents=True)
+        for i in range(6):
+            Image.new("RGB", (9, 9), (40 * i, 0, 0)).save(Path("mine", kind, f"{i}.png"))
+    with pytest.raises(ParameterError, match=name) as error:
+        settled(**{"DATASET": "cifar10"} | others)
+    assert "size=" not in str(error.value)
+    assert repr(others[name]) in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["PICTURE", "CONTENT", "STYLE", "SECOND_STYLE"])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import pickle
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,15 +115,10 @@ def load(
 
 def places() -> list[Place]:
     """List the folders to look in, in order."""
-    searched = [
-        # $CNNLAB_DATA may name the folder or the archive itself instead of what holds it.
-        replace(place, folder=place.folder.parent) if place.folder.name in CANDIDATES else place
-        for place in search_places("datasets")
-    ]
     torchvision = ("./data/", "./datasets/", "~/data/", "~/datasets/")
     return [
-        *searched,
-        *(Place(Path(folder).expanduser(), folder) for folder in torchvision),
+        *search_places("datasets"),
+        *(Place(Path(os.path.expanduser(folder)), folder) for folder in torchvision),
     ]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -143,8 +144,13 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.casefold() in LITTER
 
 
+def _classes(folder: Path) -> dict[str, Path]:
+    """Return a set's subfolders by name; one name where macOS and others write é in two ways."""
+    return {unicodedata.normalize("NFC", path.name): path for path in _subfolders(folder)}
+
+
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(path.name for path in _subfolders(folder))
+    names = tuple(_classes(folder))
     if len(names) < 2:
         hint = "Move the pictures of each class into a subfolder named after it."
         for only in names:
@@ -158,10 +164,10 @@ def _class_names(folder: Path) -> tuple[str, ...]:
 
 
 def _files(folder: Path, classes: Sequence[str], left_out: Counter[str]) -> Files:
-    paths, labels = [], []
+    paths, labels, places = [], [], _classes(folder)
     for label, name in enumerate(classes):
         others: Counter[str] = Counter()
-        found = _pictures(folder / name, left_out=others)
+        found = _pictures(places[name], left_out=others)
         if not found:
             reasons = ", ".join(f"{count:,} {why}" for why, count in others.most_common())
             raise ValueError(

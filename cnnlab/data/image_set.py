@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import html
+import os
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +51,11 @@ class ImageSet:
 
     def __post_init__(self):
         for split, (x, y) in self._splits().items():
+            if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):
+                raise ValueError(
+                    f"Expected x_{split} and y_{split} as NumPy arrays. Received: "
+                    f"{type(x).__name__} and {type(y).__name__}"
+                )
             if x.ndim != 4 or x.shape[3] != 3 or x.dtype != np.uint8 or y.shape != (len(x),):
                 raise ValueError(
                     f"Expected x_{split} uint8 (n, height, width, 3) and y_{split} (n,). "
@@ -92,7 +99,9 @@ class ImageSet:
         kept = {}
         for split, count in (("train", train), ("val", val), ("test", test)):
             x, y = self._splits()[split]
-            rows = slice(None) if count is None else stratified(y, min(count, len(y)))
+            if isinstance(count, Integral):
+                count = min(int(count), len(y))
+            rows = slice(None) if count is None else stratified(y, count)
             kept |= {f"x_{split}": x[rows], f"y_{split}": y[rows]}
         return replace(self, **kept)
 
@@ -185,7 +194,7 @@ def load(
             drawn = _shapes10(val_size, seed)
             source = f'{drawn.source}, because: {why} data.load("cifar10") says what to do by hand.'
             return replace(drawn, source=source, stands_in_for="CIFAR-10")
-    folder = Path(str(name)).expanduser()  # papermill makes a number of a folder called 2024
+    folder = Path(os.path.expanduser(str(name)))  # papermill makes a number of a folder called 2024
     if not str(name).strip() or not folder.is_dir():
         raise ValueError(
             'Expected "auto", "cifar10", "shapes10" or a folder with one subfolder for each class. '
@@ -202,7 +211,7 @@ def _why_no_folder(name: str, folder: Path) -> str:
     plain = "".join(filter(str.isalnum, name.casefold()))
     meant = difflib.get_close_matches(plain, ("auto", "cifar10", "shapes10"), 1, 0.8)
     hint = f". Did you mean {meant[0]!r}?" if meant else ""
-    return f"which is no folder in {folder.absolute().parent}{hint}"
+    return f"which is no folder in {images.folder_of(folder)}{hint}"
 
 
 def _cifar10(

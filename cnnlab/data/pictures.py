@@ -82,21 +82,37 @@ def read(paths: Sequence[Path], size: tuple[int, int]) -> np.ndarray:
 
 
 def warn_of_copies(folder: Path, files: Mapping[str, Files], pixels: np.ndarray) -> None:
-    """Warn of pictures that are in two sets: a network would be tested on what it has learnt.
+    """Warn of pictures that are in two sets, or in two classes of one.
+
+    In two sets a network would be tested on what it has learnt.
 
     Args:
         folder: Which they come from, in the message.
         files: By set.
         pixels: Of all files in their order, as `read` returns them.
     """
-    places = [(split, path) for split, part in files.items() for path in part.paths]
-    first, copies = {}, []
-    for (split, path), picture in zip(places, pixels, strict=True):
+    places = [
+        (split, label, path)
+        for split, part in files.items()
+        for path, label in zip(part.paths, part.labels, strict=True)
+    ]
+    first, copies, contrary = {}, [], []
+    for (split, label, path), picture in zip(places, pixels, strict=True):
         digest = hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
-        other, earlier = first.setdefault(digest, (split, path))
+        other, earlier_label, earlier = first.setdefault(digest, (split, label, path))
+        names = (f"{p.relative_to(folder)} ({s})" for p, s in ((path, split), (earlier, other)))
         if other != split:
-            names = (f"{p.relative_to(folder)} ({s})" for p, s in ((path, split), (earlier, other)))
             copies.append(" and ".join(names))
+        elif label != earlier_label:
+            contrary.append(" and ".join(names))
+    if contrary:
+        logger.warning(
+            "%d pictures of %s are in two classes, the same in each pixel, such as %s. Nothing can "
+            "tell them apart: remove them from the wrong one.",
+            len(contrary),
+            folder,
+            contrary[0],
+        )
     if copies:
         logger.warning(
             "%d pictures of %s are in two of the sets, the same in each pixel, such as %s. Scores "
@@ -141,7 +157,7 @@ def stream(
     Raises:
         ValueError: As for `data.load`, or batch_size is no whole number above 0.
     """
-    given, folder = folder, Path(folder).expanduser()
+    given, folder = folder, Path(os.path.expanduser(folder))
     size = images.height_and_width(image_size, "image_size")
     batch_size = images.whole_number(batch_size, "batch_size")
     generator(seed)

@@ -31,6 +31,8 @@ def stratified(labels: np.ndarray, size: int | float, *, seed: int = 0) -> np.nd
             "Expected labels of shape (n,), a class for each picture; take labels.argmax(axis=1) "
             f"of one-hot rows. Received: labels.shape={np.shape(labels)}"
         )
+    if not len(labels):
+        raise ValueError("Expected at least one label. Received: len(labels)=0")
     classes, members = np.unique(labels, return_inverse=True)
     size = count_of(size, len(labels), at_least=len(classes))
     shares = _shares(np.bincount(members), size)

@@ -8,7 +8,7 @@ from cnnlab.images.arrays import height_and_width, require_pixels, to_uint8, who
 from cnnlab.images.batches import in_batches, is_dataset, shape_of
 from cnnlab.images.corruption import CORRUPTIONS, corrupt, shuffle_tiles
 from cnnlab.images.decoding import HEIC_REMEDY, PictureError, endings, is_heic, is_picture
-from cnnlab.images.files import NothingToReadError, read, save
+from cnnlab.images.files import NothingToReadError, folder_of, read, save
 
 __all__ = [
     "CORRUPTIONS",
@@ -17,6 +17,7 @@ __all__ = [
     "PictureError",
     "corrupt",
     "endings",
+    "folder_of",
     "height_and_width",
     "in_batches",
     "is_dataset",

@@ -92,13 +92,13 @@ def read(
             "Expected a path or an http(s) address; save the picture of another address as a file "
             f"and pass its path. Received: source={shortened(source)}, of the kind {scheme[0]}"
         )
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if not _is_file(path):
         what = "a folder" if os.path.isdir(path) else "no file"
         raise NothingToReadError(
             f"Expected the path of a picture, but there is {what} of that name. "
             f"Received: source={shortened(source)}, looked for in "
-            f"{shortened(path.absolute().parent)}"
+            f"{shortened(folder_of(path))}"
         )
     with path.open("rb") as file:
         return decode(file, source, shape, fit)
@@ -118,10 +118,10 @@ def save(image: np.ndarray, path: str | Path) -> Path:
         The path.
 
     Raises:
-        ValueError: Another ending, or an array that is no picture.
+        ValueError: Another ending, no name for a file, or an array that is no picture.
         IsADirectoryError: A folder has this name.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     options = SAVE_OPTIONS.get(path.suffix.lower())
     if options is None:
         raise ValueError(
@@ -130,6 +130,11 @@ def save(image: np.ndarray, path: str | Path) -> Path:
     if path.is_dir():
         raise IsADirectoryError(
             f"Expected the name of a file, but a folder has it; choose another. Received: {path=!s}"
+        )
+    if "\0" in str(path) or any(parent.is_file() for parent in path.parents):
+        raise ValueError(
+            "Expected a name without NUL, in a folder and not in a file. "
+            f"Received: path={shortened(path)}"
         )
     picture = from_array(np.asarray(image))
     if options["format"] == "JPEG":
@@ -142,6 +147,14 @@ def save(image: np.ndarray, path: str | Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def folder_of(path: Path) -> str:
+    """Say which folder a path leads to, as far as it can be said."""
+    try:
+        return str(path.absolute().parent)
+    except FileNotFoundError:
+        return "a working folder that was deleted: os.chdir to another"
 
 
 def _is_file(path: Path) -> bool:

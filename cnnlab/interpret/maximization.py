@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cnnlab.images import whole_number
 from cnnlab.layers import find, listening, names
 
 # How the colours of natural pictures vary together, as a mixing matrix of three independent ones:
@@ -54,6 +55,8 @@ def maximize(
     Raises:
         ValueError: No such layer or channel, or a layer without maps.
     """
+    whole_number(size, "size")
+    whole_number(steps, "steps")
     side, target = size + 2 * jitter, find(model, layer)
     _check(model, target, channels)
     rng = np.random.default_rng(seed)
@@ -91,9 +94,10 @@ def _check(model: keras.Model, target: keras.Layer, channels: Sequence[int]) -> 
             "Expected a layer that gives maps (height, width, channels). "
             f"Received: layer={target.name!r}. Layers: {names(model)}"
         )
-    if not len(channels) or not all(0 <= channel < output.shape[-1] for channel in channels):
+    listed = np.ndim(channels) == 1 and len(channels)
+    if not listed or not all(0 <= channel < output.shape[-1] for channel in channels):
         raise ValueError(
-            f"Expected channels in 0…{output.shape[-1] - 1}. Received: channels={list(channels)}"
+            f"Expected a list of channels in 0…{output.shape[-1] - 1}. Received: {channels=}"
         )
 
 

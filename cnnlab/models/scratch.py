@@ -9,6 +9,7 @@ Layer names are stable: tests, Grad-CAM and readers address layers by them.
 
 from collections.abc import Sequence
 from functools import partial
+from numbers import Integral
 
 import keras
 from keras import layers, ops
@@ -55,6 +56,7 @@ def plain_cnn(
 
     Source: https://www.tensorflow.org/tutorials/images/cnn
     """
+    _require_widths(widths)
     inputs, x = _pixels(input_shape)
     for i, width in enumerate(widths, start=1):
         x = layers.Conv2D(width, 3, activation="relu", name=f"conv{i}")(x)
@@ -87,6 +89,7 @@ def batchnorm_cnn(
         dropout: Share of the dense layer's outputs set to zero in training, 0…1.
         name: Name of the model.
     """
+    _require_widths(widths)
     inputs, x = _pixels(input_shape)
     for i, width in enumerate(widths, start=1):
         x = _conv_norm(x, width, name=f"conv{i}", pool=i < len(widths), padding="valid")
@@ -129,6 +132,7 @@ def resnet(
     fast CIFAR-10 networks of D. Page and K. Jordan
     (https://github.com/KellerJordan/cifar10-airbench).
     """
+    _require_widths(widths, depth=depth)
     inputs, x = _pixels(input_shape)
     x = _conv_norm(x, widths[0], name="stem", strides=stem_stride, activation=activation)
     for group, width in enumerate(widths[1:], start=1):
@@ -192,6 +196,16 @@ class L2Pooling2D(layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "pool_size": self.pool_size}
+
+
+def _require_widths(widths: Sequence[int], *, depth: int = 1) -> None:
+    numbers = [*widths, depth]
+    if len(widths) and all(isinstance(n, Integral) and n >= 1 for n in numbers):
+        return
+    raise ValueError(
+        "Expected at least one width, and whole numbers of at least 1. "
+        f"Received: {widths=}" + ("" if depth == 1 else f", {depth=}")
+    )
 
 
 def _pixels(input_shape: Shape):

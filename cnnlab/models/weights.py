@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,7 +142,7 @@ def find(
         return _shipped()
     if weights == "auto":
         return _auto(network, include_top, offline)
-    path = Path(weights).expanduser()
+    path = Path(os.path.expanduser(str(weights)))
     if not path.is_file():
         shipped = '"shipped", ' if network == "vgg16" else ""
         raise ValueError(

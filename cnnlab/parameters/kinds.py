@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +19,9 @@ from cnnlab import data, images
 BUILT_IN = ("auto", "cifar10", "shapes10")  # names that `data.load` takes; others are folders
 
 WEIGHT_FILES = (".h5", ".npz")  # endings of what `models.vgg16` reads
+
+
+Result = TypeVar("Result")
 
 
 class Kind(NamedTuple):
@@ -182,23 +188,64 @@ def picture() -> Kind:
     return Kind("a path or an http(s) address of a picture", read)
 
 
-def pictures() -> Kind:
-    """Return the kind of what `data.load` loads; a folder is read once, to see that it can be."""
+def pictures(numbers: Mapping[str, object]) -> Kind:
+    """Return the kind of what `data.load` loads; a folder is read once, to see that it can be.
+
+    Args:
+        numbers: TRAIN_PICTURES, VAL_PICTURES and TEST_PICTURES, as far as there are; they have to
+            leave pictures of every class. With a TEST_PICTURES, they are what is kept at most.
+    """
 
     def read(value: object) -> str:
         require(isinstance(value, str | Path | int) and not isinstance(value, bool))
-        if value not in BUILT_IN:
-            logger = logging.getLogger("cnnlab.data")
-            level = logger.level
-            logger.setLevel(logging.ERROR)  # it warns when it is loaded in full
-            try:
-                data.load(str(value), image_size=16)  # finds every broken picture now
-            finally:
-                logger.setLevel(level)
+        labels = _built_in(numbers) if value in BUILT_IN else _folder(str(value), numbers)
+        for name, y in labels.items():
+            size = numbers.get(name)
+            if isinstance(size, Integral) and "TEST_PICTURES" in numbers:
+                size = min(int(size), len(y))
+            if size is not None:
+                _named(name, "size", lambda y=y, size=size: data.stratified(y, size))
         return str(value)  # papermill makes a number of a folder called 2024
 
     words = ", ".join(f'"{word}"' for word in BUILT_IN)
     return Kind(f"{words} or a folder with one subfolder a class", read)
+
+
+def _built_in(numbers: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """Return labels like those of the built-in sets, by the number that is a part of them."""
+    train, test = np.arange(50_000) % 10, np.arange(10_000) % 10
+    val = numbers.get("VAL_PICTURES")
+    if "TEST_PICTURES" in numbers or val is None:
+        return {"TRAIN_PICTURES": train, "VAL_PICTURES": train, "TEST_PICTURES": test}
+    left = 50_000 - len(_named("VAL_PICTURES", "size", lambda: data.stratified(train, val)))
+    if left < 10:
+        raise ValueError(
+            f"Expected VAL_PICTURES to leave some of 50,000 to train on. Received: {val!r}"
+        )
+    return {"TRAIN_PICTURES": train[:left]}
+
+
+def _folder(folder: str, numbers: Mapping[str, object]) -> dict[str, np.ndarray]:
+    """Read a folder, which finds every broken picture, and return the labels as above."""
+    val_size = None if "TEST_PICTURES" in numbers else numbers.get("VAL_PICTURES")
+    logger = logging.getLogger("cnnlab.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns when it is loaded in full
+    try:
+        load = partial(data.load, folder, image_size=16, val_size=val_size)
+        found = _named("VAL_PICTURES", "val_size", load)
+    finally:
+        logger.setLevel(level)
+    labels = {"TRAIN_PICTURES": found.y_train, "TEST_PICTURES": found.y_test}
+    return labels | ({"VAL_PICTURES": found.y_val} if "TEST_PICTURES" in numbers else {})
+
+
+def _named(name: str, argument: str, call: Callable[[], Result]) -> Result:
+    """Call something; where it refuses an argument, say the parameter's name in its place."""
+    try:
+        return call()
+    except ValueError as error:
+        raise ValueError(re.sub(rf"\b{argument}=", f"{name}=", str(error))) from None
 
 
 def weights() -> Kind:
@@ -207,7 +254,7 @@ def weights() -> Kind:
 
     def read(value: object) -> str:
         require(isinstance(value, str | Path))
-        path = Path(str(value)).expanduser()
+        path = Path(os.path.expanduser(str(value)))
         require(value in words or (path.suffix.lower() in WEIGHT_FILES and path.is_file()))
         return str(value)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from functools import partial
 from numbers import Integral
 
+from cnnlab._notebook import ShortTraceback
 from cnnlab.parameters.kinds import (
     BUILT_IN,
     Kind,
@@ -37,11 +38,8 @@ VGG_LAYERS = tuple(
 )
 
 
-class ParameterError(ValueError):
-    """A parameter is of another kind or out of its range; a notebook shows the message alone."""
-
-    def _render_traceback_(self) -> list[str]:  # what IPython asks for instead of a traceback
-        return [f"{type(self).__name__}: {self}"]
+class ParameterError(ShortTraceback, ValueError):
+    """A parameter is of another kind or out of its range."""
 
 
 def settle(
@@ -109,6 +107,12 @@ def _seeds(values: Mapping[str, object]) -> Kind:
         return seeds
 
     return Kind("a list of different seeds, such as (0, 1), or how many from SEED on", read)
+
+
+def _dataset(values: Mapping[str, object]) -> Kind:
+    """Return the kind of a set that has as many pictures as the numbers of pictures ask for."""
+    names = ("TRAIN_PICTURES", "VAL_PICTURES", "TEST_PICTURES")
+    return pictures({name: values[name] for name in names if name in values})
 
 
 def _picture_side(values: Mapping[str, object]) -> int:
@@ -206,7 +210,7 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "SECOND_STYLE": picture(),
     "PICTURE": picture()._replace(optional=True),  # None: a portrait
     "PICTURE_STYLE": picture(),
-    "DATASET": pictures(),
+    "DATASET": _dataset,
     "CROP": partial(_up_to_side, 1),
     "CUTOUT": partial(_up_to_side, 0),
     "CNN_WIDTHS": _plain_widths,

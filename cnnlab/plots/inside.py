@@ -208,6 +208,10 @@ def maps(
     Raises:
         ValueError: If a row hasn't one array for each heading.
     """
+    if not rows or not headings:
+        raise ValueError(
+            f"Expected at least one row and one heading. Received: {len(rows)} and {len(headings)}"
+        )
     for name, arrays in rows.items():
         if len(arrays) != len(headings):
             raise ValueError(

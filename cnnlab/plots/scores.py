@@ -48,7 +48,7 @@ def confusion(
         ValueError: If matrix isn't (k, k).
     """
     counts, k = np.asarray(matrix), len(classes)
-    if counts.shape != (k, k):
+    if counts.shape != (k, k) or k == 0:
         raise ValueError(
             "Expected a matrix with a row and a column for each class. "
             f"Received: shape={counts.shape}, len(classes)={k}"

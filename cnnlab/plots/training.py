@@ -58,7 +58,8 @@ def learning_curves(
             train, val = _values(run, metric), _values(run, f"val_{metric}")
             step = 1.0 if x == "epochs" else run.seconds / max(1, train.size, val.size)
             middles = step * (np.arange(train.size) + 0.5)
-            finishes = step * (np.arange(val.size) + 1)
+            finishes = step * (np.flatnonzero(np.isfinite(val)) + 1)  # not in every epoch
+            val = val[np.isfinite(val)]
             canvas.draw_line(ax, middles, train, color, linewidth=1.2, linestyle=":", mfc="white")
             canvas.draw_line(ax, finishes, val, color)
             ends += canvas.line_end(finishes, val, name, color) or canvas.line_end(
@@ -167,6 +168,7 @@ def _score(run: Run, metric: str) -> float | None:
     if metric == "test_accuracy":
         return run.test_accuracy
     values = _values(run, metric)
+    values = values[np.isfinite(values)]
     return float(values[-1]) if values.size else None
 
 

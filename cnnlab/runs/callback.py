@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
+import numpy as np
 
+from cnnlab._notebook import Line, shell
+from cnnlab.runs.best import Best
 from cnnlab.runs.checkpoints import Checkpoint
-from cnnlab.runs.comparison import AnyRun, Comparison
+from cnnlab.runs.comparison import AnyRun, Comparison, last
 from cnnlab.runs.failures import not_finite, out_of_memory
 from cnnlab.runs.feed import Feed
 from cnnlab.runs.inputs import describe, parameters, plain, trains
-from cnnlab.runs.progress import Line, Progress, is_in_notebook
+from cnnlab.runs.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,10 @@ class Run(keras.callbacks.Callback):
             keep: Called with the run when it was scored, to write it down again.
         """
         super().__init__()
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                f"Expected the Keras model that is trained. Received: network={network!r:.80}"
+            )
         self.name, self.network, self.settings = name, network, dict(settings)
         self.inputs: dict[str, object] = {}
         self.parameters = parameters(network)
@@ -69,7 +76,8 @@ class Run(keras.callbacks.Callback):
         self._feed: Feed | None = None
         self._progress, self._running, self._trainer = Progress(), False, network
         self._given, self._made = False, False  # to `fit`; all that it was to make
-        self._line = Line(self)
+        self._ended = False
+        self._line, self._best = Line(), Best()
 
     @property
     def epochs(self) -> int:
@@ -83,6 +91,9 @@ class Run(keras.callbacks.Callback):
 
     @test_accuracy.setter
     def test_accuracy(self, share: float | None) -> None:
+        is_number = isinstance(share, float | int | np.number)
+        if share is not None and not (is_number and 0 <= share <= 1):
+            raise ValueError(f"Expected test_accuracy as a share 0…1. Received: {share!r}")
         self._test_accuracy = share
         if self._keep:
             self._keep(self)
@@ -98,10 +109,10 @@ class Run(keras.callbacks.Callback):
         if self._running:
             line = f"{self.name}: {self._progress}"
         else:
-            planned = self.params["epochs"] if self.params else self.epochs
+            planned = max(self.params["epochs"] if self.params else 0, self.epochs)
             line = f"{self.name}: epoch {self.epochs}/{planned}, {self.seconds:.1f} s"
-        score = self.history.get("val_accuracy")
-        return f"{line}, validation {score[-1]:.2%}" if score else line
+        score = last(self, "val_accuracy")
+        return line if score is None else f"{line}, validation {score:.2%}"
 
     # ---- What Keras calls ----------------------------------------------------------------------
 
@@ -110,6 +121,11 @@ class Run(keras.callbacks.Callback):
         self._trainer = model
 
     def on_train_begin(self, logs=None):
+        if self._ended:
+            raise ValueError(
+                "Expected fit inside the block of `with log.record(…) as run`. Received: the run "
+                f"{self.name!r}, whose block has ended. Record another."
+            )
         self._given, self._made = True, False
         if not trains(self._trainer, self.network):
             raise ValueError(
@@ -117,11 +133,12 @@ class Run(keras.callbacks.Callback):
                 f"record({self.name!r}, {self.network.name!r}), but fit of {self._trainer.name!r}, "
                 "whose weights are others. Give record the network that fit trains."
             )
-        self._progress, self._running = self._begun(), True
-        self._line.show(at_once=True)
+        self._progress, self._running = self._begun(seconds=self.seconds), True
+        self._show()
         self._feed = Feed.of_fit()
-        batch = self._feed.batch_size if self._feed else None
-        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps, "batch": batch}
+        planned = {"epochs": self._progress.epochs, "steps": self._progress.steps}
+        planned["batch"] = self._feed.batch_size if self._feed else None
+        planned["data"] = self._feed.data if self._feed else None
         self.inputs = describe(self._trainer, **planned)
         if self._checkpoints and not self._checkpoint:
             identity = [self.name, plain(self.settings), self.inputs]
@@ -140,7 +157,7 @@ class Run(keras.callbacks.Callback):
             self.diverged = self._trainer.stop_training = True
             self.note = f"ended in {self._progress.place}: then its loss was {loss}. "
             self.note += not_finite(self._trainer, self._progress.losses)
-        self._line.show(at_once=self.diverged)
+        self._show(at_once=self.diverged)
 
     def on_test_begin(self, logs=None):
         self._progress.validating = True
@@ -152,16 +169,19 @@ class Run(keras.callbacks.Callback):
         self.seconds = self._progress.seconds
         self._progress.end_epoch()
         self._made = self._progress.epoch >= self._progress.epochs
-        for metric, value in (logs or {}).items():
-            self.history.setdefault(metric, []).append(float(value))
+        before, logs = self.epochs, logs or {}
+        for metric in {**self.history, **logs}:  # without validation in this epoch it has no value
+            values = self.history.setdefault(metric, [math.nan] * before)
+            values.append(float(logs.get(metric, math.nan)))
+        self._best.compare(self._trainer, self.epochs, logs)
         if self._checkpoint and not self.diverged:
             self._checkpoint.write(self._trainer, self._so_far())
-        self._line.show()
+        self._show(at_once=False)
 
     def on_train_end(self, logs=None):
         self._made = True  # `fit` had no more to do, be it by early stopping
         self._progress, self._running = Progress(), False
-        self._line.show(at_once=True)
+        self._show()
 
     def _begun(self, **done) -> Progress:
         params = self.params or {}
@@ -181,7 +201,7 @@ class Run(keras.callbacks.Callback):
         self.history, self.seconds = so_far["history"], so_far["seconds"]
         self.first_step_seconds = so_far["first_step_seconds"]
         self._progress = self._begun(done=so_far["epochs"], seconds=self.seconds)
-        self._line.show(at_once=True)
+        self._show()
 
     # ---- What the log calls --------------------------------------------------------------------
 
@@ -214,8 +234,7 @@ class Run(keras.callbacks.Callback):
             self.note = f"stopped in {progress.place}"
         else:
             self.note = "stopped before its first step"
-        learnt = epochs or progress.made
-        self.note += f": the network {'keeps what it has learnt' if learnt else 'is as it was'}; "
+        self.note += f": {self._best.put_into(self._trainer) or self._as_it_is(progress)}; "
         if not epochs:
             self.note += "no epoch was whole, so the log has no row for it"
         else:
@@ -223,24 +242,33 @@ class Run(keras.callbacks.Callback):
             self.note += ", after which resume=True goes on" if self._checkpoint else ""
         self._tell()
 
+    def _as_it_is(self, progress: Progress) -> str:
+        learnt = self.epochs or progress.made
+        return f"the network {'keeps what it has learnt' if learnt else 'is as it was'}"
+
     def fail(self, error: Exception) -> None:
         """End because of an error, which goes its own way."""
         self._release()
         self.note = f"ended by {type(error).__name__}"
-        self._line.show(at_once=True)
+        self._show()
 
     def fitting_batch(self) -> str:
         """Say, after the device's memory was full, which batch size would fit."""
         self.note = "out of memory: trying smaller batches…"
-        self._line.show(at_once=True)
+        self._show()
         return out_of_memory(self.model, self._feed, validating=self._progress.validating)
 
     def _release(self) -> None:
-        self._running, self._feed = False, None
+        self._running, self._feed, self._ended = False, None, True
         self._trainer._initial_epoch = None  # the next `fit` begins with its first epoch
+
+    def _show(self, *, at_once: bool = True) -> None:
+        """Show how it stands, but no oftener than a few times a second, unless at once."""
+        if at_once or self._line.due:
+            self._line.show(self)
 
     def _tell(self) -> None:
         """Show the note, in a notebook in the place of the line that kept up."""
-        self._line.show(at_once=True)
-        if not is_in_notebook():
+        self._show()
+        if shell() is None:
             logger.warning("%s", self)

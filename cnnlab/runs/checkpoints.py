@@ -54,8 +54,6 @@ class Checkpoint:
                 os.fsync(file.fileno())
             part.replace(self._path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
             if not self._failed:
                 kept = "The one before is kept." if self.exists() else "There is none before it."
                 logger.warning(
@@ -66,6 +64,9 @@ class Checkpoint:
                     kept,
                 )
             self._failed = True
+        finally:  # nothing is left of it after an interrupt either
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def read(self, trainer: keras.Model) -> dict | None:
         """Put a trainer into the written state.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -92,7 +93,7 @@ def settings_text(run: AnyRun, inputs: Sequence[str]) -> str:
 
 def last(run: AnyRun, metric: str) -> float | None:
     """Return the newest value of a metric, None if there is none."""
-    values = run.history.get(metric)
+    values = [value for value in run.history.get(metric, ()) if not math.isnan(value)]
     return values[-1] if values else None
 
 

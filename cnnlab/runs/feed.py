@@ -1,8 +1,9 @@
 """What a running `fit` takes its batches from.
 
-Keras tells a callback nothing of the data. Three things need it: which batch size a run had, which
-one would fit into memory, and, when a run goes on, the random orders of the epochs that it made
-already. So it is looked up in `fit`'s own frame, by the name that it has there (Keras 3.15).
+Keras tells a callback nothing of the data. Four things need it: whether two runs had the same,
+which batch size a run had, which one would fit into memory, and, when a run goes on, the random
+orders of the epochs that it made already. So it is looked up in `fit`'s own frame, by the names
+that it has there (Keras 3.15).
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import inspect
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+from cnnlab._digest import digest
+from cnnlab.runs.inputs import fingerprint
 
 
 class Feed:
-    """The batches of the `fit` that is running."""
+    """The batches of the `fit` that is running, and what they are made from."""
 
-    def __init__(self, epoch_iterator):
-        self._epoch_iterator = epoch_iterator
+    def __init__(self, epoch_iterator, data: tuple):
+        self._epoch_iterator, self._data = epoch_iterator, data
 
     @classmethod
     def of_fit(cls) -> Feed | None:
@@ -26,13 +31,23 @@ class Feed:
         while frame := frame and frame.f_back:
             found = frame.f_locals.get("epoch_iterator")
             if hasattr(found, "data_adapter"):
-                return cls(found)
+                names = ("x", "y", "validation_data")
+                return cls(found, tuple(frame.f_locals.get(name) for name in names))
         return None
 
     @property
     def batch_size(self) -> int | None:
         """Rows a step, None if the data don't say."""
         return self._epoch_iterator.data_adapter.batch_size
+
+    @property
+    def data(self) -> str:
+        """A fingerprint of pictures and targets, those of validation too.
+
+        Of arrays shapes and some rows go into it; of a dataset, which may be at random, only its
+        shapes.
+        """
+        return fingerprint(*map(_digested, keras.tree.flatten(self._data)))[:8]
 
     def skip(self, epochs: int) -> None:
         """Draw and drop the batches of whole epochs, as `fit` would draw them.
@@ -50,6 +65,14 @@ class Feed:
         """Draw a batch: (x, y, sample weights), None for what there isn't."""
         batches = self._epoch_iterator.data_adapter.get_tf_dataset()
         return keras.utils.unpack_x_y_sample_weight(next(iter(batches)))
+
+
+def _digested(part: object) -> str:
+    if isinstance(part, np.ndarray | tf.Tensor) and part.ndim:
+        return digest(part)
+    if isinstance(part, tf.data.Dataset):
+        return f"{part.element_spec} {int(part.cardinality())}"
+    return type(part).__name__
 
 
 def rows_of(batch: object) -> int:

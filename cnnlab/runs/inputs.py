@@ -1,7 +1,8 @@
 """What went into a training, as far as Keras can tell it, in words that two processes share.
 
-Two trainings with the same inputs are the same run made twice. Not told are what Keras doesn't
-know: the pictures themselves, the weights at the start, other callbacks.
+Two trainings with the same inputs are the same run made twice. Of pictures and targets a
+fingerprint is among them, made from their shapes and some of their rows. Not told are what Keras
+doesn't know: the weights at the start, other callbacks.
 """
 
 import hashlib
@@ -22,7 +23,14 @@ _IGNORED = {"build_config", "compile_config", "module", "name", "registered_name
 _IGNORED |= {"shared_object_id"}
 
 
-def describe(trainer: keras.Model, *, epochs: int, steps: int | None, batch: int | None) -> dict:
+def describe(
+    trainer: keras.Model,
+    *,
+    epochs: int,
+    steps: int | None,
+    batch: int | None,
+    data: str | None = None,
+) -> dict:
     """List the inputs of a training that is about to begin.
 
     Args:
@@ -30,12 +38,14 @@ def describe(trainer: keras.Model, *, epochs: int, steps: int | None, batch: int
         epochs: As `fit` was told.
         steps: Batches an epoch; None where nobody knows yet.
         batch: Rows a step; None likewise.
+        data: A fingerprint of what it is trained and validated on; None likewise.
 
     Returns:
         Key to number or word: epochs, steps, batch, the seed of `keras.utils.set_random_seed`,
-        loss, optimizer, the layers' count and settings, and how they are connected.
+        data, loss, optimizer, the layers' count and settings, and how they are connected.
     """
     first = {"epochs": epochs, "steps": steps, "batch": batch, "seed": get_random_seed()}
+    first["data"] = data
     layers = list(layers_of(trainer))
     found = dict(_flat(first, ""))
     for key, thing in (("loss", trainer.loss), ("optimizer", trainer.optimizer)):

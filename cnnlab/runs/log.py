@@ -24,6 +24,8 @@ class RunLog:
     A run made again takes the old one's place: one with the same name, settings and inputs, as far
     as Keras can tell these (`Run.inputs`). Any other is added beside it.
 
+    For TensorBoard give `fit` Keras's callback too, `keras.callbacks.TensorBoard("runs/board")`.
+
     Args:
         folder: Where each run is also written down when it ends, for `earlier`, and where the
             checkpoints of runs lie that are to go on after a crash. Made when it is needed. None
@@ -52,8 +54,9 @@ class RunLog:
         """Make a `Run` to give to `fit` as a callback, and log it when the block ends.
 
         Interrupting the kernel inside the block ends the training, not the notebook: the whole
-        epochs made so far are logged, the model keeps what it has learnt, and the code after the
-        block goes on. Where that is another training, let it ask `run.stopped` first. A run
+        epochs made so far are logged, the model gets the weights of that of them which was best on
+        validation (it keeps what it has learnt if there was none), and the code after the block
+        goes on. Where that is another training, let it ask `run.stopped` first. A run
         without a whole epoch isn't logged. A loss that is no number ends the training too.
 
         Args:
@@ -63,8 +66,8 @@ class RunLog:
                 on from one that a process with the same inputs left when it was killed or stopped:
                 with the same numbers as if nothing had happened. Weights, optimizer, random states
                 that Keras counts among a model's variables, history and the order of the batches
-                are restored; states of other callbacks are not. The pictures and labels themselves
-                are not among the inputs: after a change of theirs, delete the folder's checkpoints.
+                are restored; states of other callbacks are not. With other pictures or labels it
+                begins anew, where their shapes or some of their rows tell them apart.
             **settings: What tells this run from others of the same name: learning rate, epochs,
                 seed.
 

@@ -1,12 +1,7 @@
-"""How far a `fit` is, and the line in a notebook that says it."""
+"""How far a `fit` is, in words."""
 
 import math
 import time
-
-from IPython import get_ipython
-from IPython.display import display
-
-_SECONDS_A_LINE = 0.25  # between two changes of the line
 
 
 class Progress:
@@ -83,32 +78,3 @@ class Progress:
         line += f", {self.seconds:.1f} s"
         left = self.seconds_left()
         return f"{line}, about {left:.0f} s left" if left else line
-
-
-class Line:
-    """One output of a notebook's cell that is written again as long as something goes on.
-
-    Outside of a notebook nothing is written.
-
-    Args:
-        thing: What to show, by its `repr`.
-    """
-
-    def __init__(self, thing: object):
-        self._thing, self._handle, self._shown = thing, None, -math.inf
-
-    def show(self, *, at_once: bool = False) -> None:
-        """Show how it stands, but no oftener than a few times a second, unless at once."""
-        now = time.perf_counter()
-        if not (at_once or now - self._shown > _SECONDS_A_LINE) or not is_in_notebook():
-            return
-        self._shown = now
-        if self._handle:
-            self._handle.update(self._thing)
-        else:
-            self._handle = display(self._thing, display_id=True)
-
-
-def is_in_notebook() -> bool:
-    """Tell whether there is a notebook's kernel to show something in."""
-    return hasattr(get_ipython(), "kernel")

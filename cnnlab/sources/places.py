@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def _named() -> str:
 def _our_places() -> list[Place]:
     if not (named := _named()):
         return _repository_data()
-    folder = Path(named).expanduser()
+    folder = Path(os.path.expanduser(named))
     folder = folder.parent if folder.is_file() else folder  # it names the file itself
     return [Place(folder, "$CNNLAB_DATA/", ours=True), *_repository_data()]
 
@@ -105,5 +106,7 @@ def _repository_data() -> list[Place]:
 
 def _keras_cache(kind: str) -> Place:
     if folder := os.environ.get("KERAS_HOME"):
-        return Place(Path(folder).expanduser() / kind, f"$KERAS_HOME/{kind}/")
-    return Place(Path.home() / ".keras" / kind, f"~/.keras/{kind}/")
+        return Place(Path(os.path.expanduser(folder)) / kind, f"$KERAS_HOME/{kind}/")
+    home = os.path.expanduser("~")  # stays "~" where nobody knows it; Keras then does the same
+    home = tempfile.gettempdir() if home == "~" else home
+    return Place(Path(home) / ".keras" / kind, f"~/.keras/{kind}/")

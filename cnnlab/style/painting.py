@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -99,7 +100,8 @@ def _load(weights: str | Path) -> tuple[tuple[str, ...], Callable]:
         raise ValueError(
             f'Expected "shipped" or the path of a painter\'s file. Received: {weights=!r:.80}'
         )
-    path = models.shipped_file("painter") if weights == "shipped" else Path(weights).expanduser()
+    path = models.shipped_file("painter") if weights == "shipped" else weights
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise FileNotFoundError(
             f'Expected "shipped", the painter that comes along, or the file of one that '

@@ -200,7 +200,7 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(self, steps: int):
         super().__init__()
-        self.steps, self.step, self.line = steps, 0, notebook.Line()
+        self.steps, self.step, self.line = steps, 0, notebook.line()
         self.history: dict[str, list[float]] = {n: [] for n in ("step", "loss", *TERMS)}
         self._logs: dict[str, float] = {}
 

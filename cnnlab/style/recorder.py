@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from cnnlab.style import notebook
 from cnnlab.style.loss import TERMS, Loss
-from cnnlab.style.notebook import Line
 from cnnlab.style.problem import StyleProblem
 from cnnlab.style.pyramid import Level
 from cnnlab.style.timing import Timer, step_seconds
@@ -119,7 +119,7 @@ class Recorder:
         **times,
     ):
         self.problem, self.levels, self.best = problem, tuple(levels), best
-        self.callback, self.every, self.line = callback, every, Line()
+        self.callback, self.every, self.line = callback, every, notebook.line()
         self.step, self.steps, self.level = 0, sum(lv.steps for lv in levels), levels[0]
         self.losses: list[tf.Tensor] = []
         self._compared: tuple | None = None

@@ -148,6 +148,12 @@ def _preprocessing(model: keras.Model, first: keras.layers.Conv2D) -> tuple[np.n
             "Expected a model whose preprocessing scales, shifts or reorders the three colours. "
             f"Received: {model.name!r}, which makes {seen.tolist()} of {colors.tolist()}"
         )
+    if model.name in ("vgg16", "vgg19") and np.array_equal(seen, colors):
+        raise ValueError(
+            "Expected a VGG that takes RGB pixels in 0…255. Received: Keras's own, which expects "
+            f"them as BGR less their mean. Take cnnlab.models.{model.name}(), which does that "
+            "itself; own weights go into it by set_weights(yours.get_weights())."
+        )
     return scale, np.linalg.solve(scale.T, seen[0]).astype(np.float32)
 
 

@@ -5,6 +5,7 @@ kind of weight and all filters in one product.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -26,6 +27,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, peak: float, steps: int, *, warmup: float = 0.1):
+        number = isinstance(peak, int | float | np.number)  # else a variable, or a tensor
+        if number and not 0 <= peak < np.inf:
+            raise ValueError(f"Expected peak to be a number of at least 0. Received: {peak=}")
         if not (steps > 0 and 0 <= warmup < 1):
             raise ValueError(
                 "Expected steps > 0 and warmup in 0…1 (1 excluded). "

@@ -6,6 +6,7 @@ else happens inside the compiled step.
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
 import keras
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from cnnlab._digest import digest
 from cnnlab.layers import leaves
 from cnnlab.training.strategies import Shared, workers
 
@@ -53,7 +55,14 @@ def to_device(images: TrainingPictures) -> DevicePictures:
 
     CIFAR-10 takes 150 MB there. A set that doesn't fit raises TensorFlow's ResourceExhaustedError:
     train such a set from `data.stream` instead.
+
+    Raises:
+        ValueError: It is no image set.
     """
+    if not hasattr(images, "x_train"):
+        raise ValueError(
+            f"Expected an image set, such as data.load returns. Received: a {type(images).__name__}"
+        )
     table = tf.constant(np.concatenate([images.x_train, images.x_val]))
     rows = np.arange(len(table), dtype=np.int32)
     return DevicePictures(table, *np.split(rows, [len(images.x_train)]))
@@ -78,7 +87,20 @@ def shuffled_batches(x, y, batch_size: int, *, seed: int, repeat: bool = False) 
 
     Returns:
         A dataset of (x, y), with a length unless it repeats.
+
+    Raises:
+        ValueError: No rows, not as many targets as rows, or a batch size that is no whole number
+            of at least 1.
     """
+    lengths = {len(part) for part in keras.tree.flatten((x, y))}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"Expected as many targets as rows, at least one. Received: {sorted(lengths)} of them"
+        )
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(
+            f"Expected batch_size to be a whole number of at least 1. Received: {batch_size=}"
+        )
     with tf.device("CPU"):
         arrays = keras.tree.map_structure(tf.convert_to_tensor, (x, y))
     n = len(keras.tree.flatten(arrays)[0])
@@ -173,7 +195,7 @@ class _LookUp(keras.layers.Layer):
 
     def __init__(self, table: tf.Tensor, *, mirror: bool = False, **kwargs):
         super().__init__(dtype="float32", **kwargs)
-        self.table, self.mirror = table, mirror
+        self.table, self.mirror, self._digest = table, mirror, digest(table)
         if workers() == 1 and tf.distribute.get_strategy().num_replicas_in_sync > 1:
             # Each of this machine's devices has a copy; other machines have their own anyway.
             fixed = {"dtype": "uint8", "initializer": "zeros", "trainable": False}
@@ -186,8 +208,8 @@ class _LookUp(keras.layers.Layer):
             self.start_over()
 
     def get_config(self) -> dict:
-        """Say what can be said, for the log of runs: not the table of pictures."""
-        return super().get_config() | {"mirror": self.mirror}
+        """Say what can be said, for the log of runs: of the table of pictures a digest."""
+        return super().get_config() | {"mirror": self.mirror, "pictures": self._digest}
 
     def start_over(self) -> None:
         if self.mirror:
@@ -231,6 +253,10 @@ class Augment(keras.layers.Layer):
         self, *, crop: int = 4, flip: bool = True, cutout: int = 0, seed: int = 0, **kwargs
     ):
         super().__init__(**{"dtype": "float32"} | kwargs)
+        if not all(isinstance(pixels, Integral) for pixels in (crop, cutout)):
+            raise ValueError(
+                f"Expected crop and cutout as whole numbers of pixels. Received: {crop=}, {cutout=}"
+            )
         self.crop, self.flip, self.cutout, self.seed = crop, flip, cutout, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

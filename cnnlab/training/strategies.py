@@ -13,6 +13,7 @@ batch normalization sees each device's share of a batch. With one device nothing
 import functools
 import json
 import os
+from numbers import Integral
 
 import keras
 import tensorflow as tf
@@ -73,8 +74,8 @@ def strategy(devices: int | None = None) -> tf.distribute.Strategy:
     Raises:
         ValueError: `devices` is less than 1.
     """
-    if devices is not None and devices < 1:
-        raise ValueError(f"Expected at least one device, or None. Received: devices={devices}")
+    if devices is not None and not (isinstance(devices, Integral) and devices >= 1):
+        raise ValueError(f"Expected at least one device, or None. Received: {devices=}")
     if workers() > 1:
         return connected()
     gpus = tf.config.list_logical_devices("GPU")[:devices]

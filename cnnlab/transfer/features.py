@@ -62,12 +62,14 @@ def extract_features(
     names = [names] if isinstance(names, str) else names
     require_model(backbone, "backbone")
     whole_number(grid, "grid")
+    if size is not None:
+        whole_number(size, "size", note=", or None")
     in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
     model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
     fingerprint = _fingerprint(backbone, pictures, (tuple(names), size, grid))
-    path = Path(cache).expanduser() / f"{fingerprint}.npz"
+    path = Path(os.path.expanduser(cache)) / f"{fingerprint}.npz"
     found = _read(path)
     if found is None:
         found = _run(model, pictures, batch_size)

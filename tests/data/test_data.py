@@ -1,9 +1,11 @@
 """cnnlab.data: what load returns, how it splits, and that a stand-in can't be missed."""
 
+import os
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -342,3 +344,24 @@ def test_a_memory_limit_is_a_number_of_bytes(limit, tmp_path):
 def test_a_batch_is_a_whole_number_of_pictures(batch_size, tmp_path):
     with pytest.raises(ValueError, match=r"batch_size to be a whole number.*batch_size="):
         data.stream(tmp_path, batch_size=batch_size)
+
+
+def test_lists_for_arrays_no_labels_and_a_count_in_words_are_refused():
+    with pytest.raises(ValueError, match=r"x_train and y_train as NumPy arrays\. Received: list"):
+        data.ImageSet([[1]], [1], [], [], [], [], classes=("a",), name="x", source="y")
+    with pytest.raises(ValueError, match="at least one label"):
+        data.stratified(np.array([], int), 0.5)
+    x, y = np.zeros((4, 1, 1, 3), np.uint8), np.arange(4) % 2
+    few = data.ImageSet(x, y, x, y, x, y, classes=("a", "b"), name="x", source="y")
+    with pytest.raises(ValueError, match=r"Expected a count .* size='3'"):
+        few.at_most(val="3")
+
+
+def test_a_home_that_nobody_knows_is_no_error(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654)  # as in a container, without a name
+    with pytest.raises(RuntimeError):
+        Path.home()
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    folders = [place.folder for place in cifar10.places()]
+    assert any(folder.parts[-2:] == (".keras", "datasets") for folder in folders)

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+import unicodedata
 
 import keras
 import numpy as np
@@ -531,3 +532,31 @@ def test_two_subfolders_for_one_set_are_refused(tmp_path):
         fill(tmp_path / "mine" / part, {"red": 4, "blue": 4})
     with pytest.raises(ValueError, match=r"Received: train, val, valid, of which two name one set"):
         data.load(tmp_path / "mine")
+
+
+def test_a_class_is_the_same_however_its_accents_are_written(tmp_path):
+    for split, form in (("train", "NFC"), ("val", "NFD")):
+        for name in (unicodedata.normalize(form, "café"), "tea"):
+            for i in range(3):
+                folder = tmp_path / split / name
+                folder.mkdir(parents=True, exist_ok=True)
+                color = (i, len(name), len(split))
+                Image.new("RGB", (9, 9), color).save(folder / f"{i}.png")
+    found = data.load(tmp_path, image_size=9)
+    assert found.classes == (unicodedata.normalize("NFC", "café"), "tea")
+    assert np.bincount(found.y_val).tolist() == [3, 3]
+
+
+def test_a_picture_in_two_classes_is_told_once(tmp_path, caplog):
+    for name in ("a", "b"):
+        for split in ("train", "val", "test"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (9, 9), (ord(name), len(split), 1)).save(
+                tmp_path / split / name / "own.png"
+            )
+        Image.new("RGB", (9, 9), (200, 0, 0)).save(tmp_path / "train" / name / "same.png")
+    data.load(tmp_path, image_size=9)
+    (warning,) = caplog.messages
+    assert warning.startswith("1 pictures of ")
+    assert "two classes" in warning
+    assert "train/b/same.png (train) and train/a/same.png (train)" in warning

@@ -104,3 +104,11 @@ def test_refuses_what_is_not_there(colour_model, layer, channels, message):
 def test_refuses_a_layer_without_maps():
     with pytest.raises(ValueError, match=r"gives maps.*layer='logits'"):
         interpret.maximize(models.linear((8, 8, 3)), "logits", [0], size=8, steps=1)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"size": 0}, {"channels": 0}])
+def test_what_paints_nothing_is_refused(wrong):
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3, name="c")])
+    options = {"channels": [0], "size": 8, "steps": 1} | wrong
+    with pytest.raises(ValueError, match=f"Expected .*{next(iter(wrong))}"):
+        interpret.maximize(model, "c", **options)

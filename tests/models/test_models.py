@@ -143,3 +143,15 @@ class TestL2Pooling2D:
         model = keras.Sequential([keras.Input((4, 4, 1)), models.L2Pooling2D(4)])
         model.save(tmp_path / "pool.keras")
         assert keras.models.load_model(tmp_path / "pool.keras").layers[0].pool_size == 4
+
+
+@pytest.mark.parametrize("build", [models.plain_cnn, models.batchnorm_cnn, models.resnet])
+@pytest.mark.parametrize("widths", [(), (0, 4), (4.5,), "32"])
+def test_widths_that_build_nothing_are_refused(build, widths):
+    with pytest.raises(ValueError, match="Expected at least one width, and whole numbers"):
+        build((32, 32, 3), 3, widths=widths)
+
+
+def test_a_depth_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"depth=0"):
+        models.resnet((32, 32, 3), 3, depth=0)

@@ -304,3 +304,9 @@ def test_random_weights_have_no_top_however_they_are_given():
     random = weights.find("vgg16", None)
     with pytest.raises(ValueError, match="Expected include_top=True with trained weights only"):
         weights.find("vgg16", random, include_top=True)
+
+
+def test_weights_of_nobody_s_home_or_of_another_type_are_no_file():
+    for wrong in ("~nosuchuser/x.npz", True):
+        with pytest.raises(ValueError, match=f"weights='{wrong}', which is no file"):
+            models.vgg16(wrong)

@@ -140,3 +140,8 @@ def test_maps_of_a_row_share_a_scale_and_signed_ones_are_white_at_0():
 def test_maps_refuse_a_row_that_does_not_fit_the_headings():
     with pytest.raises(ValueError, match=r"Expected 2 arrays.*Received: 1 in row 'short'"):
         plots.maps({"full": [MAP, MAP], "short": [MAP]}, ["a", "b"])
+
+
+def test_no_rows_of_maps_are_refused():
+    with pytest.raises(ValueError, match="at least one row and one heading"):
+        plots.maps({}, [])

@@ -94,3 +94,8 @@ def test_reliability_without_a_bin_of_enough_pictures_is_drawn_all_the_same(recw
     figure.draw_without_rendering()
     assert [str(w.message) for w in recwarn if "constrained" in str(w.message)] == []
     assert figure.axes[0].get_position().width > 0.3
+
+
+def test_a_confusion_of_no_classes_is_refused():
+    with pytest.raises(ValueError, match="a row and a column for each class"):
+        plots.confusion(np.zeros((0, 0)), [])

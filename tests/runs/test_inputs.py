@@ -100,6 +100,17 @@ def test_one_network_in_several_trainers_is_the_same_run():
     assert "mirror True" in as_text(logged(first, mirrored)).splitlines()[1]
 
 
+def test_other_pictures_on_the_device_are_another_run():
+    model, rows = network(), np.arange(80)
+    pictures = np.random.default_rng(0).integers(0, 256, (80, 6, 6, 3)).astype("uint8")
+    found = [
+        inputs(training.on_device(model, training.DevicePictures(keras.ops.array(x), rows, rows)))
+        for x in (pictures, pictures, pictures[::-1], pictures[:79])
+    ]
+    assert found[0] == found[1]
+    assert len({str(each) for each in found}) == 3
+
+
 def test_a_schedule_of_variables_is_told_by_their_values():
     peak = keras.Variable(0.1, trainable=False)
     optimizer, found = SGD(training.OneCycle(peak, 4)), []

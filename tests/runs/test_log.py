@@ -3,8 +3,10 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import short_fits
+import tensorflow as tf
 
-from cnnlab import models, runs, training
+from cnnlab import models, plots, runs, training
 from cnnlab.runs import inputs
 from cnnlab.style.practice import PainterTrainer
 
@@ -164,3 +166,65 @@ def test_an_interrupt_after_the_last_epoch_stops_nothing(network, first, caplog)
     assert [run.epochs for run in log] == [2]
     assert "(stopped)" not in repr(log)
     assert "interrupted after its last epoch: it is whole" in caplog.text
+
+
+def test_keras_s_callback_for_tensorboard_goes_beside_it(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is no part of what cnnlab needs")
+    run = short_fits.fit(runs.RunLog(), epochs=2, beside=[keras.callbacks.TensorBoard(tmp_path)])
+    assert run.inputs == short_fits.fit(runs.RunLog(), epochs=2).inputs
+    written = {}
+    for path in tmp_path.glob("*/events.*"):
+        for record in tf.data.TFRecordDataset(str(path)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                if value.tag in ("epoch_loss", "epoch_accuracy"):
+                    key = path.parent.name, value.tag.removeprefix("epoch_")
+                    written.setdefault(key, []).append(float(tf.make_ndarray(value.tensor)))
+    for key, name in (("loss", "train"), ("accuracy", "train"), ("loss", "validation")):
+        expected = run.history[key if name == "train" else f"val_{key}"]
+        assert written[name, key] == pytest.approx(expected, rel=1e-6)
+
+
+def test_two_fits_of_one_run_are_added_up(network):
+    log = runs.RunLog()
+    with log.record("net", network) as run:
+        fit(network, run)
+        first = run.seconds
+        fit(network, run, epochs=1)
+    assert run.epochs == 3
+    assert run.seconds > first
+    assert "epoch 3/3" in repr(run)
+
+
+def test_a_run_takes_no_fit_after_its_block(network):
+    log = runs.RunLog()
+    with log.record("net", network) as run:
+        fit(network, run)
+    with pytest.raises(ValueError, match=r"inside the block .* 'net', whose block has ended"):
+        fit(network, run)
+    assert run.epochs == 2
+
+
+def test_epochs_without_validation_leave_a_gap(network):
+    log, x = runs.RunLog(), np.zeros((8, 4, 4, 3), "float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile("sgd", loss, metrics=["accuracy"], run_eagerly=True)
+    y = np.arange(8) % 2
+    with log.record("net", network) as run:
+        options = {"validation_data": (x, y), "validation_freq": 2, "verbose": 0}
+        network.fit(x, y, epochs=3, callbacks=[run], **options)
+    assert np.isnan(run.history["val_loss"]).tolist() == [True, False, True]
+    assert "nan" not in f"{run} {log!r}"
+    (panel,) = plots.learning_curves(log, metrics=["loss"]).axes
+    assert [line.get_xdata().tolist() for line in panel.lines] == [[0.5, 1.5, 2.5], [2]]
+
+
+def test_what_is_no_model_and_no_share_is_refused(network):
+    for wrong in (None, "vgg16"):
+        with pytest.raises(ValueError, match="Expected the Keras model that is trained"):
+            with runs.RunLog().record("net", wrong):
+                pass
+    run = runs.Run("net", network, {})
+    for wrong in (93.1, "93 %", float("nan")):
+        with pytest.raises(ValueError, match="test_accuracy as a share 0…1"):
+            run.test_accuracy = wrong

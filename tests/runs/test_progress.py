@@ -2,11 +2,11 @@ import time
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 from short_fits import At, compiled, fit, interrupt, network, shuffled
 
-from cnnlab import runs
-from cnnlab.runs import progress
+from cnnlab import _notebook, runs
 
 
 @pytest.fixture
@@ -22,13 +22,13 @@ def lines(monkeypatch):
         def update(self, thing):
             self.versions.append(repr(thing))
 
-    monkeypatch.setattr(progress, "get_ipython", lambda: SimpleNamespace(kernel=True))
-    monkeypatch.setattr(progress, "display", lambda thing, display_id: Handle(thing))
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=True))
+    monkeypatch.setattr("IPython.display.display", lambda thing, display_id: Handle(thing))
     return shown
 
 
 def test_a_line_is_there_before_the_first_step_and_its_last_version_stays(lines, monkeypatch):
-    monkeypatch.setattr(progress, "_SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr(_notebook, "SECONDS_A_LINE", 0.0)
     first = []
     note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: first.extend(lines[0]))
     fit(runs.RunLog(), epochs=2, beside=[note])
@@ -69,7 +69,7 @@ def test_stop_says_what_was_kept(lines, stop, note, epochs):
     run = fit(log, beside=[At(*stop, interrupt)])
     assert run.stopped
     assert run.note.startswith(note)
-    assert ": the network keeps what it has learnt; " in run.note
+    assert (": the network keeps what it has learnt; " in run.note) == (not epochs)
     end = (
         "the log has no row for it"
         if not epochs
@@ -78,6 +78,25 @@ def test_stop_says_what_was_kept(lines, stop, note, epochs):
     assert run.note.endswith(end)
     assert lines[0][-1] == f"net: {run.note}"
     assert len(log) == bool(epochs)
+
+
+@pytest.mark.parametrize("metrics", [["accuracy"], []], ids=["accuracy", "loss"])
+def test_stop_gives_the_weights_of_the_best_epoch(metrics):
+    trainer, kept = compiled(network(), metrics=metrics), []
+
+    def spoil():  # before validation
+        trainer.set_weights([-9 * weight for weight in trainer.get_weights()])
+
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kept.append(trainer.get_weights())
+    )
+    run = fit(runs.RunLog(), trainer=trainer, beside=[At(1, 3, spoil), keep, At(2, 1, interrupt)])
+    first, second = run.history["val_loss"]
+    assert first < second
+    assert ": the network is as it was after epoch 1, the best on validation; " in run.note
+    assert run.note.endswith("ends with epoch 2")
+    for weight, best in zip(trainer.get_weights(), kept[0], strict=True):
+        np.testing.assert_array_equal(weight, best)
 
 
 def test_stop_while_compiling_says_that_nothing_was_learnt(lines):

@@ -85,6 +85,23 @@ def test_a_run_of_other_inputs_does_not_go_on_from_it(tmp_path):
     assert first
 
 
+def test_other_pictures_or_labels_begin_anew(tmp_path):
+    others = {
+        "pictures": {"data": (255 - PICTURES, LABELS)},
+        "labels": {"data": (PICTURES, 2 - LABELS)},
+        "validation": {"validation_data": (PICTURES[:6], LABELS[:6])},
+        "nothing": {},
+    }
+    for changed, options in others.items():
+        usual = {"data": (PICTURES, LABELS), "batch_size": 5}
+        with pytest.raises(SystemExit):
+            fit(runs.RunLog(tmp_path), resume=True, beside=[At(1, 0, die)], **usual)
+        first = []
+        note = At(0, 0, lambda first=first: first.append(1))
+        fit(runs.RunLog(tmp_path), resume=True, beside=[note], **usual | options)
+        assert bool(first) == (changed != "nothing"), changed
+
+
 def test_a_full_disk_keeps_the_checkpoint_before_and_the_training_goes_on(
     tmp_path, monkeypatch, caplog
 ):
@@ -129,3 +146,22 @@ def test_a_truncated_checkpoint_is_passed_over_with_a_note(tmp_path, caplog):
 def test_without_a_folder_it_is_refused():
     with pytest.raises(ValueError, match=r"Expected a log with a folder .*RunLog\('runs'\)"):
         fit(runs.RunLog(), resume=True)
+
+
+def test_stop_while_a_checkpoint_is_written_keeps_the_one_before(tmp_path, monkeypatch):
+    savez, calls = np.savez, []
+
+    def stopped(file, *arrays, **named):
+        calls.append(1)
+        if len(calls) > 1:
+            file.write(b"half")
+            raise KeyboardInterrupt
+        savez(file, *arrays, **named)
+
+    monkeypatch.setattr(np, "savez", stopped)
+    run = fit(runs.RunLog(tmp_path), resume=True)
+    assert run.stopped
+    assert [path.suffix for path in (tmp_path / "checkpoints").iterdir()] == [".npz"]
+    monkeypatch.undo()
+    again = fit(runs.RunLog(tmp_path), resume=True)
+    assert again.history == fit(runs.RunLog()).history

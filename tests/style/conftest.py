@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from cnnlab.style import notebook as page
+from cnnlab import _notebook
 
 
 class Notebook:
@@ -40,8 +40,8 @@ class Notebook:
 @pytest.fixture
 def notebook(monkeypatch):
     fake = Notebook()
-    monkeypatch.setattr(page, "get_ipython", lambda: fake)
-    monkeypatch.setattr(page, "display", fake.display)
-    monkeypatch.setattr(page, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr("IPython.get_ipython", lambda: fake)
+    monkeypatch.setattr("IPython.display.display", fake.display)
+    monkeypatch.setattr(_notebook, "SECONDS_A_LINE", 0.0)
     yield fake
     fake.next_cell()

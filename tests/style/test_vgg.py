@@ -38,6 +38,13 @@ def test_features_are_those_of_keras(vgg, picture):
         np.testing.assert_allclose(found[name], wanted, atol=1e-5 * scale, err_msg=name)
 
 
+def test_keras_s_own_that_preprocesses_nothing_is_refused(vgg):
+    plain = keras.applications.VGG16(weights=None, include_top=False)
+    with pytest.raises(ValueError, match=r"Keras's own, .* BGR .*cnnlab\.models\.vgg16\(\)"):
+        read_vgg(plain)
+    assert [w.shape for w in plain.weights] == [w.shape for w in vgg.weights]  # as it is told
+
+
 def test_replicated_edges_are_those_of_a_larger_picture(vgg, picture):
     """A picture that goes on as its edge does looks the same to a layer as replication."""
     larger = np.pad(picture, [(0, 0), (4, 4), (4, 4), (0, 0)], "edge")

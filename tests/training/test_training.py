@@ -349,3 +349,25 @@ class TestStartOver:
         trainer.compile(keras.optimizers.Adam(0.125), "mse")
         training.start_over(trainer, model, model.get_weights())
         assert float(trainer.optimizer.learning_rate) == 0.125
+
+
+def test_rows_and_targets_that_do_not_belong_together_are_refused():
+    x, y = np.zeros((6, 2)), np.zeros(6)
+    for rows, targets in ((x, y[:5]), (x[:5], y), (x[:0], y[:0]), ({"a": x, "b": x[:5]}, y)):
+        with pytest.raises(ValueError, match="as many targets as rows, at least one"):
+            training.shuffled_batches(rows, targets, 2, seed=0)
+    for batch_size in (0, -1, 2.5, "2", True):
+        with pytest.raises(ValueError, match="batch_size to be a whole number of at least 1"):
+            training.shuffled_batches(x, y, batch_size, seed=0)
+
+
+def test_wrong_arguments_are_named_before_any_step():
+    for peak in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="peak to be a number of at least 0"):
+            training.OneCycle(peak, 4)
+    with pytest.raises(ValueError, match="whole numbers of pixels"):
+        training.Augment(crop=1.5)
+    with pytest.raises(ValueError, match="at least one device, or None"):
+        training.distribute("2")
+    with pytest.raises(ValueError, match=r"an image set, such as data.load returns.*list"):
+        training.to_device([x := np.zeros((1, 2, 2, 3)), x])

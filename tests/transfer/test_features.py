@@ -243,3 +243,9 @@ class TestProbes:
         linear = transfer.probes({"a": np.zeros((5, 2), "float32")}, 3)
         linear.get_layer("a_logits").set_weights([np.ones((2, 3)), np.zeros(3)])
         assert np.abs(linear.predict({"a": np.ones((5, 2))}, verbose=0)["a"]).max() < 1e4
+
+
+def test_a_size_of_nothing_is_named_as_it_is():
+    model = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 3, name="c")])
+    with pytest.raises(ValueError, match=r"^Expected size to be a whole number .*, or None"):
+        transfer.extract_features(model, np.zeros((2, 8, 8, 3), np.uint8), ["c"], size=0)

@@ -2,7 +2,7 @@
 
 python data/make_gallery.py                   all of them, into notebooks/pictures
 python data/make_gallery.py --only figures    some: hero (best on a GPU), gallery, figures
-python data/make_gallery.py --steps 20        the hero in a hurry, to try it
+python data/make_gallery.py --size 240 --steps 40    small and in a hurry, to try it
 
 Beside them `gallery.json` says how long `stylize` and `paint` took, on what, and when.
 """
@@ -30,9 +30,8 @@ from cnnlab import images, plots, style, training  # noqa: E402
 DATA = Path(__file__).resolve().parent
 NOTEBOOKS = DATA.parent / "notebooks"
 FOLDER = NOTEBOOKS / "pictures"
-SIZE = 640  # pixels on the longer side of what is painted
 PANEL = 425  # pixels across a painting of the gallery, its margin included
-HERO = ("cat", "woodcut")
+HERO = ("cat", "wind")
 GALLERY = ("coffee", "astronaut")
 MIXTURE = ("wind", "woodcut")
 # By file: a notebook, and a text that only the cell which draws the figure contains.
@@ -43,14 +42,17 @@ FIGURES = {
 }
 
 
-def hero(folder: Path, steps: int | None) -> dict[str, object]:
+def hero(folder: Path, size: int, steps: int | None) -> dict[str, object]:
     """Stylise one photograph, and show it beside what it was made of."""
     name, look = HERO
     photograph = images.read(DATA / "photographs" / f"{name}.jpg")
-    made = style.stylize(photograph, DATA / "pictures" / f"{look}.jpg", size=SIZE, steps=steps)
+    made = style.stylize(photograph, DATA / "pictures" / f"{look}.jpg", size=size, steps=steps)
     model = images.read(DATA / "pictures" / f"{look}.jpg", made.image.shape[:2])
     seconds = made.seconds - made.compile_seconds
-    caption = f"= style.stylize(photograph, style): {seconds:.1f} s on {training.device().name}"
+    caption = (
+        f"= style.stylize(photograph, style)\n{seconds:.1f} s on {training.device().name}, and "
+        f"{made.compile_seconds:.1f} s to compile"
+    )
     beside = {"a photograph": photograph, "+ a style": model}
     save(folder / "hero.jpg", plots.contact_sheet(made.image, beside, caption=caption), dots=150)
     return {
@@ -63,22 +65,22 @@ def hero(folder: Path, steps: int | None) -> dict[str, object]:
     }
 
 
-def gallery(folder: Path) -> dict[str, object]:
+def gallery(folder: Path, size: int) -> dict[str, object]:
     """Paint photographs in every style, and in a mixture of two."""
     looks: dict[str, str | Mapping[str, float]] = {name: name for name in style.painter_styles()}
     looks[" and ".join(MIXTURE)] = dict.fromkeys(MIXTURE, 1.0)
     times = []
     for name in GALLERY:
         photograph = images.read(DATA / "photographs" / f"{name}.jpg")
-        style.paint(photograph, MIXTURE[0], size=SIZE)  # prepares for this shape
+        style.paint(photograph, MIXTURE[0], size=size)  # prepares for this shape
         paintings = {}
         for look, mixture in looks.items():
             started = time.perf_counter()
-            paintings[look] = style.paint(photograph, mixture, size=SIZE)
+            paintings[look] = style.paint(photograph, mixture, size=size)
             times.append(time.perf_counter() - started)
         sheet = plots.contact_sheet(photograph, paintings)
         save(folder / f"gallery_{name}.jpg", sheet, dots=PANEL / (sheet.get_figwidth() / 3))
-    return {"contents": GALLERY, "size": SIZE, "seconds": round(statistics.median(times), 3)}
+    return {"contents": GALLERY, "size": size, "seconds": round(statistics.median(times), 3)}
 
 
 def figures(folder: Path) -> None:
@@ -115,7 +117,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts = ("hero", "gallery", "figures")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--size", type=int, default=640, help="longer side of what is painted")
+    parser.add_argument("--steps", type=int, help="of the hero; else those of `stylize` itself")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -127,7 +130,7 @@ def main() -> None:
         if part == "figures":
             figures(arguments.folder)
         else:
-            record[part] = makers[part](arguments.folder) | where
+            record[part] = makers[part](arguments.folder, arguments.size) | where
             notes.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

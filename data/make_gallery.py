@@ -19,13 +19,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 import cnnlab
-
-cnnlab.start_tensorflow()
-
-from matplotlib.figure import Figure  # noqa: E402
-
-from cnnlab import images, plots, style, training  # noqa: E402
 
 DATA = Path(__file__).resolve().parent
 NOTEBOOKS = DATA.parent / "notebooks"
@@ -45,16 +41,20 @@ FIGURES = {
 def hero(folder: Path, size: int, steps: int | None) -> dict[str, object]:
     """Stylise one photograph, and show it beside what it was made of."""
     name, look = HERO
-    photograph = images.read(DATA / "photographs" / f"{name}.jpg")
-    made = style.stylize(photograph, DATA / "pictures" / f"{look}.jpg", size=size, steps=steps)
-    model = images.read(DATA / "pictures" / f"{look}.jpg", made.image.shape[:2])
+    photograph = cnnlab.images.read(DATA / "photographs" / f"{name}.jpg")
+    artwork = DATA / "pictures" / f"{look}.jpg"
+    made = cnnlab.style.stylize(photograph, artwork, size=size, steps=steps)
     seconds = made.seconds - made.compile_seconds
     caption = (
-        f"= style.stylize(photograph, style)\n{seconds:.1f} s on {training.device().name}, and "
-        f"{made.compile_seconds:.1f} s to compile"
+        f"= style.stylize(photograph, style)\n{seconds:.1f} s on {cnnlab.training.device().name}, "
+        f"and {made.compile_seconds:.1f} s to compile"
     )
-    beside = {"a photograph": photograph, "+ a style": model}
-    save(folder / "hero.jpg", plots.contact_sheet(made.image, beside, caption=caption), dots=150)
+    beside = {
+        "a photograph": photograph,
+        "+ a style": cnnlab.images.read(artwork, made.image.shape[:2]),
+    }
+    sheet = cnnlab.plots.contact_sheet(made.image, beside, caption=caption)
+    save(folder / "hero.jpg", sheet, dots=150)
     return {
         "content": name,
         "style": look,
@@ -67,18 +67,19 @@ def hero(folder: Path, size: int, steps: int | None) -> dict[str, object]:
 
 def gallery(folder: Path, size: int) -> dict[str, object]:
     """Paint photographs in every style, and in a mixture of two."""
-    looks: dict[str, str | Mapping[str, float]] = {name: name for name in style.painter_styles()}
+    looks: dict[str, str | Mapping[str, float]]
+    looks = {name: name for name in cnnlab.style.painter_styles()}
     looks[" and ".join(MIXTURE)] = dict.fromkeys(MIXTURE, 1.0)
     times = []
     for name in GALLERY:
-        photograph = images.read(DATA / "photographs" / f"{name}.jpg")
-        style.paint(photograph, MIXTURE[0], size=size)  # prepares for this shape
+        photograph = cnnlab.images.read(DATA / "photographs" / f"{name}.jpg")
+        cnnlab.style.paint(photograph, MIXTURE[0], size=size)  # prepares for this shape
         paintings = {}
         for look, mixture in looks.items():
             started = time.perf_counter()
-            paintings[look] = style.paint(photograph, mixture, size=size)
+            paintings[look] = cnnlab.style.paint(photograph, mixture, size=size)
             times.append(time.perf_counter() - started)
-        sheet = plots.contact_sheet(photograph, paintings)
+        sheet = cnnlab.plots.contact_sheet(photograph, paintings)
         save(folder / f"gallery_{name}.jpg", sheet, dots=PANEL / (sheet.get_figwidth() / 3))
     return {"contents": GALLERY, "size": size, "seconds": round(statistics.median(times), 3)}
 
@@ -121,10 +122,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of the hero; else those of `stylize` itself")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
+    cnnlab.start_tensorflow()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     notes = arguments.folder / "gallery.json"
     record = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
-    where = {"device": training.device().name, "date": str(datetime.date.today())}
+    where = {"device": cnnlab.training.device().name, "date": str(datetime.date.today())}
     makers = {"hero": functools.partial(hero, steps=arguments.steps), "gallery": gallery}
     for part in arguments.only:
         if part == "figures":

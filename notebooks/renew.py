@@ -14,8 +14,11 @@ import argparse
 import ast
 import hashlib
 import json
+import os
 from pathlib import Path
 
+# The kernel of this interpreter, before one of the same name that the user registered elsewhere.
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient

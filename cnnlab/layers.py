@@ -27,6 +27,7 @@ __all__ = [
     "one_output",
     "output_layer",
     "require_model",
+    "require_places",
 ]
 
 _ACTIVATIONS = {name.replace("_", "") for name in dir(keras.activations)}
@@ -207,6 +208,17 @@ def explained(model: keras.Model, shape: Sequence[int | None]) -> Iterator[None]
             f"enough for its layers. Received: pictures of shape {tuple(shape)}: {reason[:200]}. "
             "images.read makes any picture RGB of any size"
         ) from None
+
+
+def require_places(maps: object) -> None:
+    """Refuse maps of no places, which Keras 3.13 makes of pictures that are too small.
+
+    Raises:
+        ValueError: One of these tensors, in whatever structure, has a side of 0.
+    """
+    shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(maps)]
+    if empty := [shape for shape in shapes if 0 in shape]:
+        raise ValueError(f"nothing would be left of them, maps of shape {empty[0]}")
 
 
 def one_output(model: keras.Model, outputs: object) -> tf.Tensor:

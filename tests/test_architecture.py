@@ -93,7 +93,8 @@ def notebooks(root: Path) -> list[Source]:
         for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
             if cell["cell_type"] == "code":
                 lines = "".join(cell["source"]).split("\n")
-                text = "\n".join("" if line.startswith(("%", "!")) else line for line in lines)
+                python = (re.sub(r"^\s*[%!].*", "", line) for line in lines)
+                text = "\n".join(python)
                 name = f"{path.relative_to(root).as_posix()}:{number}"
                 sources.append(Source(name, None, False, text, parse(text)))
     return sources

@@ -50,6 +50,58 @@ def broken_links(path: Path) -> list[str]:
     return broken
 
 
+MEASURES = re.compile(r"\d(?:[\d,.]*\d)?(?=(?: ± [\d.]+)? %| s\b| seconds\b)|(?<=± )[\d.]+")
+
+
+def numbers(text: str) -> set[str]:
+    return set(re.findall(r"\d(?:[\d,.]*\d)?", text))
+
+
+def printed(notebook: Path) -> str:
+    """What a notebook's committed outputs say, pictures not counted."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    texts = [output.get("text", output.get("data", {}).get("text/plain", [])) for output in outputs]
+    return "\n".join("".join(text) for text in texts)
+
+
+def unsupported(lesson: str, outputs: str) -> set[str]:
+    """Shares, seconds and deviations of a text that no output has printed."""
+    return set(MEASURES.findall(lesson.replace("\n", " "))) - numbers(outputs)
+
+
+def test_what_a_lesson_is_said_to_reach_was_printed_by_its_notebook() -> None:
+    lessons = re.findall(r"^### \d \[.+?\]\((.+?\.ipynb)\)\n(.*?)(?=^##)", README, re.M | re.S)
+    assert [notebook for notebook, _ in lessons] == sorted(
+        str(path.relative_to(ROOT)) for path in ROOT.glob("notebooks/*.ipynb")
+    )
+    missing = {path: unsupported(text, printed(ROOT / path)) for path, text in lessons}
+    assert missing == {path: set() for path, _ in lessons}
+
+
+def test_a_figure_that_nothing_has_printed_is_found() -> None:
+    lesson = "it names 95.77 ±\n0.08 % of them within 53.9 s, 3 seeds; all took 1,304 seconds, 75 %"
+    assert unsupported(lesson, "95.77%, ± 0.08%, 53.9 s, 75") == {"1,304"}
+    assert unsupported(lesson, "95.7%, ± 0.08%, 1,304 seconds") == {"95.77", "53.9", "75"}
+
+
+def test_every_row_of_the_measurements_is_in_one_row_of_the_benchmarks() -> None:
+    page = (ROOT / "tests" / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    sources = [numbers(line) for line in page.splitlines() if line.startswith("| ")]
+    table = README.partition("\n## Measured\n")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 5
+    known = {"2", "224"}  # cores, and sides of pictures, which the page says elsewhere
+    assert [row for row in rows if not any(numbers(row) - known <= s for s in sources)] == []
+
+
+def test_every_picture_has_a_text_for_those_who_can_t_see_it_and_is_used() -> None:
+    pictures = re.findall(r"!\[(.*?)\]\((.+?)\)", README, re.S)
+    assert min(len(text) for text, _ in pictures) > 20
+    files = {path.name for path in ROOT.glob("notebooks/pictures/*") if path.suffix != ".json"}
+    assert {Path(path).name for _, path in pictures} == files
+
+
 @pytest.mark.parametrize(("number", "last"), [(0, "notebooks/run.py"), (1, "-m pytest")])
 def test_the_first_two_bash_blocks_are_one_command_each(number: int, last: str) -> None:
     command = FENCE.findall(README)[number].strip()

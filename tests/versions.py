@@ -2,10 +2,11 @@
 
 python tests/versions.py                 all sets, one after the other
 python tests/versions.py oldest colab    those named
+python tests/versions.py colab --only tests/plots tests/models    a part of the tests, no notebook
 
 A set has a virtual environment of its own in outputs/versions/, where its log lies too. It runs the
-tests that run no notebook, and then the first notebook, small. The Pythons are those of the PATH or
-of pyenv. Each row says what was installed, not what was asked for.
+tests that run no notebook and are not slow, then the first notebook, small. The Pythons are those
+of the PATH or of pyenv. Each row says what was installed, not what was asked for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FOLDER = ROOT / "outputs" / "versions"
 SHOWN = ("tensorflow", "keras", "numpy", "matplotlib", "pillow", "scipy", "ipython")
 TOOLS = ("ipykernel", "nbclient", "nbconvert", "papermill", "hatchling", "pytest", "pytest-xdist")
 RUNS = {
-    "tests": ["-m", "not notebook"],
+    "tests": ["-m", "not notebook and not slow"],
     "notebook 1": ["tests/notebooks", "-k", "runs_without_an_error and 01_cifar10"],
 }
 
@@ -78,21 +79,23 @@ def main() -> None:
     cli = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1])
     cli.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
     cli.add_argument("-n", default="2", metavar="PROCESSES", help="as pytest-xdist's")
+    cli.add_argument("--only", nargs="+", metavar="PATH", help="of these tests, and no notebook")
     args = cli.parse_args()
+    runs = {"tests": [*RUNS["tests"], *args.only]} if args.only else RUNS
     if unknown := set(args.sets) - SETS.keys():
         cli.error(f"Expected sets of {list(SETS)}. Received: {sorted(unknown)}")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    columns = ["set", "Python", *SHOWN, *RUNS, "date"]
+    columns = ["set", "Python", *SHOWN, *runs, "date"]
     print(f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}", sep="\n", flush=True)
-    results = [write_row(name, args.n) for name in args.sets or SETS]
+    results = [write_row(name, runs, args.n) for name in args.sets or SETS]
     raise SystemExit(not all(results))
 
 
-def write_row(name: str, processes: str) -> bool:
+def write_row(name: str, runs: dict[str, list[str]], processes: str) -> bool:
     """Install a set, run its tests, print its row; return whether everything passed."""
     with (FOLDER / f"{name}.txt").open("w", encoding="utf-8") as log:
         python = environment(name, log)
-        done = {run: tests(python, [*what, "-n", processes], log) for run, what in RUNS.items()}
+        done = {run: tests(python, [*what, "-n", processes], log) for run, what in runs.items()}
     versions = [installed(python, package) for package in SHOWN]
     cells = [name, SETS[name].python, *versions, *(summary for _, summary in done.values())]
     print(f"| {' | '.join(cells)} | {datetime.date.today()} |", flush=True)

@@ -41,8 +41,9 @@ def careful_predictor(
 
     @tf.function(jit_compile=jit_compile)
     def predict(pictures):
-        logits = _in_batches(look, pictures, tf.range(len(pictures)), batch_size)
-        count = int(unsure * len(pictures))
+        total = pictures.shape[0]
+        logits = _in_batches(look, pictures, tf.range(total), batch_size)
+        count = int(unsure * total)
         if not count:
             return logits
         sure = tf.reduce_max(tf.nn.softmax(logits), axis=1)

@@ -95,6 +95,7 @@ def contact_sheet(
     pictures: Mapping[str, np.ndarray],
     *,
     columns: int = 3,
+    caption: str = "the content",
     title: str | None = None,
 ) -> Painting:
     """Show one content in many styles: the content large, its paintings around it with their names.
@@ -103,6 +104,7 @@ def contact_sheet(
         content: What was painted.
         pictures: Paintings by the style's name, best of the content's proportions.
         columns: How many paintings fit into the figure's width; the content takes two by two.
+        caption: What stands under the content.
         title: Figure title.
 
     Raises:
@@ -128,7 +130,7 @@ def contact_sheet(
     axes = figure.subplot_mosaic(rows, empty_sentinel=None)
     for name, picture in {CONTENT: content, **pictures}.items():
         _paint(axes[name], picture)
-        canvas.note(axes[name], "the content" if name == CONTENT else canvas.wrap(name, cell))
+        canvas.note(axes[name], caption if name == CONTENT else canvas.wrap(name, cell))
     return figure
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from cnnlab.images import require_pixels, whole_number
-from cnnlab.layers import explained, listening
+from cnnlab.layers import explained, listening, require_places
 
 Shape = tuple[int, int, int]
 
@@ -46,6 +46,7 @@ def classifier(
     inputs = keras.Input(input_shape, name="pixels")
     with explained(backbone, input_shape):
         x = backbone(enlarge(inputs, size))
+        require_places(x)
     if len(x.shape) != 4:
         raise ValueError(
             "Expected a backbone that ends in maps (n, height, width, channels). "

@@ -19,7 +19,7 @@ from keras import layers
 from tqdm import tqdm
 
 from cnnlab.images import in_batches, is_dataset, shape_of, whole_number
-from cnnlab.layers import explained, require_model
+from cnnlab.layers import explained, require_model, require_places
 from cnnlab.transfer.classifiers import enlarge
 
 logger = logging.getLogger(__name__)
@@ -162,6 +162,7 @@ def _averaging(
     inputs = keras.Input(shape)
     with explained(backbone, shape):
         answers = keras.Model(backbone.inputs[0], maps)(enlarge(inputs, size))
+        require_places(answers)
     return keras.Model(inputs, {name: _average(maps, grid) for name, maps in answers.items()})
 
 

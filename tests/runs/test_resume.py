@@ -165,3 +165,16 @@ def test_stop_while_a_checkpoint_is_written_keeps_the_one_before(tmp_path, monke
     monkeypatch.undo()
     again = fit(runs.RunLog(tmp_path), resume=True)
     assert again.history == fit(runs.RunLog()).history
+
+
+def test_a_checkpoint_is_replaced_and_never_written_over(tmp_path):
+    def keep():
+        (path,) = checkpoints(tmp_path)
+        (tmp_path / "first").hardlink_to(path)
+
+    with pytest.raises(SystemExit):
+        fit(runs.RunLog(tmp_path), resume=True, beside=[At(1, 0, keep), At(2, 0, die)])
+    (path,) = checkpoints(tmp_path)
+    for name, epochs in ((tmp_path / "first", 1), (path, 2)):
+        with np.load(name) as file:
+            assert f'"epochs": {epochs}' in str(file["progress"])

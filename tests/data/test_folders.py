@@ -458,14 +458,20 @@ def test_what_looks_like_a_split_and_is_none_is_refused_by_name(tmp_path, lay_ou
 # --- which files are pictures ---------------------------------------------------------------------
 
 
+OTHER_KINDS = ("e.avif", "f.jp2", "g.tga", "h.dib", "i.qoi")
+
+
 def test_whatever_pillow_reads_is_read_with_any_ending_or_none(tmp_path):
     fill(tmp_path, {"red": 1, "blue": 5})
     for name in ("a.jfif", "b.JPE", "c", "photo.jpg_large", "d.mpo"):
         save(tmp_path / "red" / name, "red", format="JPEG")
-    for name in ("e.avif", "f.jp2", "g.tga", "h.dib", "i.qoi"):
+    kinds = Image.registered_extensions()  # Pillow 10 writes no AVIF and no QOI
+    written = [name for name in OTHER_KINDS if kinds.get(os.path.splitext(name)[1]) in Image.SAVE]
+    for name in written:
         save(tmp_path / "red" / name, "red")
     _, files = folders.scan(tmp_path)
-    assert np.bincount(files["train"].labels).tolist() == [5, 11]
+    assert len(written) >= 3
+    assert np.bincount(files["train"].labels).tolist() == [5, 6 + len(written)]
     images = data.load(tmp_path, image_size=4)
     red = np.concatenate([images.x_train, images.x_val, images.x_test])
     red = red[np.concatenate([images.y_train, images.y_val, images.y_test]) == 1]

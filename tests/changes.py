@@ -35,6 +35,7 @@ THIRD = "03_neural_style_transfer"
 BASE: dict[str, dict[str, object]] = {
     FIRST: {
         "TRAIN_PICTURES": 24, "BATCH_SIZE": 6, "CNN_WIDTHS": [4, 4, 4], "WIDTHS": [4, 8],
+        "FAST_EPOCHS": 1, "BEST_EPOCHS": 1,
     },
     SECOND: {
         "FOLDER_SIZE": 32, "TRAIN_PICTURES": 24, "VAL_PICTURES": 6, "TEST_PICTURES": 9,

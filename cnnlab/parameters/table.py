@@ -172,8 +172,8 @@ KINDS: dict[str, Kind | Callable[[Mapping[str, object]], Kind]] = {
     "DEVICES": _COUNT._replace(optional=True),  # None: all
     "BATCH_SIZE": _COUNT,
     "EPOCHS": _COUNT,
-    "FAST_EPOCHS": _COUNT,
-    "BEST_EPOCHS": _COUNT,
+    "FAST_EPOCHS": whole(0),
+    "BEST_EPOCHS": whole(0),
     "PROBE_EPOCHS": _COUNT,
     "STAGE_EPOCHS": each(_COUNT, "(1, 1, 8)", least=3, most=3),
     "LEARNING_RATE": _RATE,

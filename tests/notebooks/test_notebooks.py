@@ -35,7 +35,7 @@ FIRST = "01_cifar10_cnn_from_scratch"
 SECOND = "02_vgg16_transfer_learning"
 THIRD = "03_neural_style_transfer"
 SMALL: dict[str, dict[str, object]] = {
-    FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2, "RATE_FACTORS": [1]},
+    FIRST: {"TRAIN_PICTURES": 6000, "EPOCHS": 2},
     SECOND: {
         "WEIGHTS": "shipped", "TRAIN_PICTURES": 320, "VAL_PICTURES": 50,
         "TEST_PICTURES": 120, "PAINT_SIZE": 32, "PAINT_STEPS": 3, "SIZES": [32], "PROBE_EPOCHS": 10,
@@ -503,6 +503,7 @@ def test_the_first_notebook_runs_on_folders_of_few_pictures(tmp_path: Path) -> N
     two = folder_of_pictures(tmp_path / "two", {"ash": ash, "rust": rust}, 100)
     (path,) = (path for path in PATHS if path.stem == FIRST)
     small = {"TRAIN_PICTURES": 1.0, "EPOCHS": 1, "WIDTHS": [8, 16], "CNN_WIDTHS": [8, 8, 8]}
+    small |= {"FAST_EPOCHS": 1, "BEST_EPOCHS": 1}  # here, where pictures are few
     with opened(path, DATASET=three, **small) as session:
         cells = code_cells(session.notebook)
         (data,) = (i for i, cell in enumerate(cells) if "pictures = data.load(" in cell.source)

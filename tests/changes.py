@@ -50,7 +50,7 @@ _PICTURES, _SQUARES, _HAND = "scene, artwork, second =", "look = keras.Model(", 
 _PIECES, _PAINTER = "pieces = style.crops(", "painter, learnt ="
 _LOAD = "pictures = data.load("
 _LINEAR, _PLAIN = 'rung("linear"', 'rung("plain CNN"'
-_AUGMENTED, _RESIDUAL = 'rung("+ augmentation"', 'rung("+ shortcuts"'
+_AUGMENTED, _RESIDUAL = 'rung("+ augmentation"', 'rung("+ residual"'
 _MUON, _FAST, _BEST = 'rung("+ Muon"', "fast = speed_net(", "large = speed_net("
 _RACE = "ways.items()"
 _VGG, _PAINT, _FEATURES = "vgg = models.vgg16(", "painted = {}", "train_features, val_features ="
@@ -115,7 +115,7 @@ START: dict[str, tuple[str, ...]] = {
         _LOAD, "sample = pictures", "class Rate(", "def trainer_for(", "def fit(", "def train(",
         "def rung(", _LINEAR, "def plain_cnn(", _PLAIN, 'rung("+ batch norm"', _AUGMENTED,
         "def residual_net(", _RESIDUAL, _MUON, "everything = np.arange(", _FAST, "def race(",
-        _RACE, _BEST, "LADDER = (", "def score(", 'newest = rungs.get("+ Muon"',
+        _RACE, _BEST, "LADDER = (", "def score(", 'newest = score(',
         'kernels = {"untrained"', "right = best.report",
     ),
     SECOND: (
@@ -154,13 +154,11 @@ CHANGES: dict[str, dict[str, Change]] = {
             [4, 4, 5], (_PLAIN,), _LAYER.format("plain CNN", "conv3", "filters"), 5
         ),
         "WIDTHS": Change(
-            [4, 6], (_RESIDUAL,), _LAYER.format("+ shortcuts", "group1_conv1", "filters"), 6
+            [4, 6], (_RESIDUAL,), _LAYER.format("+ residual", "group1_conv1", "filters"), 6
         ),
-        "DEPTH": Change(
-            2, (_RESIDUAL,), _LAYER.format("+ shortcuts", "group1_conv3", "filters"), 8
-        ),
+        "DEPTH": Change(2, (_RESIDUAL,), _LAYER.format("+ residual", "group1_conv3", "filters"), 8),
         "STEM_STRIDE": Change(
-            1, (_RESIDUAL,), _LAYER.format("+ shortcuts", "stem", "strides"), [1, 1]
+            1, (_RESIDUAL,), _LAYER.format("+ residual", "stem", "strides"), [1, 1]
         ),
         "FAST_WIDTHS": Change([4, 8, 12], (_FAST,), "fast.get_layer('group3_conv1').filters", 12),
         "FAST_EPOCHS": Change(2, (_RACE,), "len(races['as it is'][0].history['loss'])", 2),
@@ -237,8 +235,8 @@ STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
     FIRST: [
         (
             _MUON,
-            ("below = dict(", "newest[0].settings['lr']", "tops = [", "def score("),
-            {'newest = rungs.get("+ Muon"': "Rung 8 has made no whole epoch yet: run its training"},
+            ("worth(val_accuracy)", "late = [100", "tops = [", "def score("),
+            {"newest = score(": "Rung 8 has made no whole epoch yet: run its training"},
         ),
     ],
     SECOND: [

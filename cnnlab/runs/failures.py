@@ -72,7 +72,7 @@ def out_of_memory(trainer: keras.Model | None, feed: Feed | None, *, validating:
     if trainer is None or feed is None or trainer.distribute_strategy.num_replicas_in_sync > 1:
         return f"{start}more than fits. Try half the batch size, or a smaller network."
     batch = feed.first_batch()
-    size = rows_of(batch)
+    size = rows_of(batch, _batch_axis(trainer))
     found = _largest_that_fits(trainer, batch, size)
     if found is None:
         return f"{start}{size} rows, and 1 doesn't fit either: the network itself is too large."
@@ -90,8 +90,9 @@ def _largest_that_fits(trainer: keras.Model, batch: tuple, size: int) -> int | N
     try:
         while size > 1:
             size //= 2
+            some = (slice(1),) * _batch_axis(trainer) + (slice(size),)
             first_rows = keras.tree.map_structure(
-                lambda rows, n=size: rows if rows is None else rows[:n], batch
+                lambda rows, some=some: rows if rows is None else rows[some], batch
             )
             try:
                 trainer.train_on_batch(*(first_rows or ()))
@@ -104,3 +105,8 @@ def _largest_that_fits(trainer: keras.Model, batch: tuple, size: int) -> int | N
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+
+
+def _batch_axis(trainer: keras.Model) -> int:
+    """Return the axis of the rows of a batch: 1 where `fit` hands out blocks of batches."""
+    return getattr(trainer, "batch_axis", 0)

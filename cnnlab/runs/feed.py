@@ -75,6 +75,6 @@ def _digested(part: object) -> str:
     return type(part).__name__
 
 
-def rows_of(batch: object) -> int:
-    """Count a batch's rows."""
-    return int(tf.shape(keras.tree.flatten(batch)[0])[0])
+def rows_of(batch: object, axis: int) -> int:
+    """Count a batch's rows, which lie along an axis."""
+    return int(tf.shape(keras.tree.flatten(batch)[0])[axis])

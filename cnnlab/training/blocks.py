@@ -228,7 +228,12 @@ class BlockTrainer(AcrossMachines, keras.Model):
             divides a block's steps. 0 writes out all of them: longer to compile, nothing to loop.
         choose: Called with the visits and labels of a step, returns those to train on.
         after_step: Called after each step, inside the compiled program.
+
+    Attributes:
+        batch_axis: Of a block, where the rows of a batch lie: what answers a full memory needs it.
     """
+
+    batch_axis = 1
 
     def __init__(
         self,
@@ -258,7 +263,7 @@ class BlockTrainer(AcrossMachines, keras.Model):
         return ops.reshape(logits, (*ops.shape(visits)[:-1], logits.shape[-1]))
 
     def train_step(self, data):
-        visits, labels = data
+        visits, labels, *_ = data  # `train_on_batch` adds weights that there aren't
 
         def step(i):
             batch = visits[i], labels[i]

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from short_fits import LABELS, PICTURES, compiled, fit, network
 
-from cnnlab import runs
+from cnnlab import runs, training
 
 
 class Full(keras.Model):
@@ -45,6 +45,23 @@ def test_out_of_memory_is_answered_with_a_batch_that_fits(error):
         np.testing.assert_array_equal(now, before)
     assert raised.value.__suppress_context__  # not a page of TensorFlow's around the sentence
     assert len(log) == 0
+
+
+def test_a_block_that_does_not_fit_is_answered_with_a_batch_size(monkeypatch):
+    whole_step, tried = training.BlockTrainer.train_step, []
+
+    def train_step(self, data):
+        tried.append(data[0].shape[:2])
+        if data[0].shape[1] > 6:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        return whole_step(self, data)
+
+    monkeypatch.setattr(training.BlockTrainer, "train_step", train_step)
+    trainer = compiled(training.BlockTrainer(network(), training.LookUp(PICTURES)))
+    blocks = training.Visits(np.arange(20), LABELS[:20], 10).blocks(3)
+    with pytest.raises(MemoryError, match=r"Received: 10 rows\. A step with 5 was tried"):
+        fit(runs.RunLog(), trainer=trainer, data=(blocks,), validation_data=None)
+    assert tried == [(2, 10), (1, 5)]
 
 
 def test_a_network_too_large_for_any_batch_says_so():

@@ -8,15 +8,23 @@ import numpy as np
 import pytest
 from short_fits import LABELS, PICTURES, At, compiled, fit, interrupt, network, shuffled, usual
 
-from cnnlab import runs
+from cnnlab import runs, training
 
 TESTS = Path(__file__).resolve().parents[1]
 REPEATED = {"steps_per_epoch": 3}
+ROWS = np.arange(len(LABELS))
+VISITS = training.Visits(ROWS, LABELS, 5, crop=1, flip=True, side=4)
 DATA = {
     "shuffled": {},
     "several steps a call": {"trainer": lambda: compiled(network(), steps_per_execution=3)},
     "without end": {"data": lambda: (shuffled(repeat=True),), **REPEATED},
     "arrays": {"data": lambda: (PICTURES, LABELS), "batch_size": 5, "shuffle": True},
+    "blocks of visits": {
+        "trainer": lambda: compiled(training.BlockTrainer(network(), training.LookUp(PICTURES))),
+        "data": lambda: (VISITS.blocks(3, steps_per_call=1),),
+        "steps_per_epoch": VISITS.steps,
+        "validation_data": lambda: training.plain_visits(ROWS, LABELS, batch_size=5),
+    },
 }
 
 

@@ -123,7 +123,7 @@ CLAIMS: dict[str, list[str]] = {
 # By notebook: expressions whose value is the same when every cell is run again.
 RESULTS: dict[str, list[str]] = {
     FIRST: [
-        "[(run.name, run.history['loss']) for run in log]",
+        "[(run.name, run.history['loss']) for run in log if 'val_loss' in run.history]",
         "best.verdict.confusion",
         "answers",
         "np.round(drops, 6)",
@@ -144,6 +144,12 @@ RESULTS: dict[str, list[str]] = {
     ],
 }
 
+# So few pictures are trained on sooner than the many networks are traced. (That datasets are traced
+# all the same is said in a warning.)
+EAGER = """
+__import__("warnings").filterwarnings("ignore", message=".*does not apply to tf.data functions")
+tf.config.run_functions_eagerly(True)
+"""
 LARGEST_BYTES, LONGEST_CELL, CELL_SECONDS = 2_500_000, 25, 300
 MACHINE_PATH = re.compile(
     r"(?<![\w.:/])/(?:root|home|work|tmp|Users|opt|content|var|mnt)/[\w.-]+|\b[A-Z]:\\\\?Users\b"
@@ -503,19 +509,22 @@ def test_the_first_notebook_runs_on_folders_of_few_pictures(tmp_path: Path) -> N
     two = folder_of_pictures(tmp_path / "two", {"ash": ash, "rust": rust}, 100)
     (path,) = (path for path in PATHS if path.stem == FIRST)
     small = {"TRAIN_PICTURES": 1.0, "EPOCHS": 1, "WIDTHS": [8, 16], "CNN_WIDTHS": [8, 8, 8]}
-    small |= {"FAST_EPOCHS": 1, "BEST_EPOCHS": 1}  # here, where pictures are few
+    races = {"FAST_EPOCHS": 1, "BEST_EPOCHS": 1}
     with opened(path, DATASET=three, **small) as session:
         cells = code_cells(session.notebook)
         (data,) = (i for i, cell in enumerate(cells) if "pictures = data.load(" in cell.source)
         run_cells(session, range(5))  # as far as the photo; section 1 knows nothing of the pictures
+        session.value("None", after=EAGER)
         results = []
-        for folder, names in ((three, ["ash", "moss", "rust"]), (two, ["ash", "rust"])):
-            change_parameters(session, DATASET=folder, **small)
+        for folder, more in ((three, races), (two, {})):
+            change_parameters(session, DATASET=folder, **small, **more)
             faults = faults_in_outputs(run_cells(session, range(data, len(cells))))
             assert [fault for fault in faults if NATIVE_LOG.sub("", fault).strip()] == []
+            names = ["ash", "moss", "rust"] if folder == three else ["ash", "rust"]
             assert session.value("list(pictures.classes)") == names
             assert session.value("best.verdict.confusion.shape") == [len(names)] * 2
-            assert session.value("[run.name for run in log][-1]") == "96 %"
+            last = session.value("[run.name for run in log][-1]")
+            assert last == ("96 %" if more else "without the schedule")
             results.append(results_of(session))
         run_again(session)  # with the first folder, and section 1
         assert results_of(session) == results[0]

@@ -64,7 +64,7 @@ def extract_features(
     require_model(backbone, "backbone")
     whole_number(grid, "grid")
     if size is not None:
-        whole_number(size, "size", note=", or None")
+        whole_number(size, "size", note=", the shorter side's pixels, or None")
     in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
     model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:

@@ -243,13 +243,13 @@ STOPS: dict[str, list[tuple[str, tuple[str, ...], dict[str, str]]]] = {
         (
             _STAGES,
             ("plots.changes(moved", "for seed in SEEDS[1:]"),
-            {'looks = {"one view"': "No stage has made a whole pass yet: run the loop over stages"},
+            {'looks = {"one view"': "No stage but the head has made a whole pass yet"},
         ),
         (
             _STARTS,
-            ("met = []", "control_reports = {}"),
+            ("outcomes = {", "control_reports = {}"),
             {"plots.score_panels(panels": "Nothing to compare yet: run the cell above"},
         ),
-        (_TRY, (), {_STARTS: "No rate was tried yet: run the cell that tries rates"}),
+        (_TRY, (), {_STARTS: "Not all rates were tried yet: run the cell that tries rates"}),
     ],
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 from tqdm import tqdm
 
 from cnnlab.images import in_batches, is_dataset, shape_of, whole_number
@@ -47,8 +47,9 @@ def extract_features(
             `data.stream` makes with shuffle=False, so that its labels keep the same order.
         names: Layers that give maps, such as ["block5_pool"].
         size: What the backbone sees: the shorter side in pixels; None leaves pictures as they are.
-        grid: Averages over `grid` × `grid` equal parts of the maps, which keeps some of what is
-            where; a remainder at the right and the bottom is left out.
+        grid: Averages over `grid` × `grid` parts of the maps, which keeps some of what is where.
+            All are of one size or differ by one place; where a side can't be divided, neighbours
+            share a place.
         cache: A folder, made if it isn't there; None keeps nothing.
         batch_size: Pictures at a time; changes memory and speed, not the result.
 
@@ -63,12 +64,13 @@ def extract_features(
     require_model(backbone, "backbone")
     whole_number(grid, "grid")
     if size is not None:
-        whole_number(size, "size", note=", or None")
+        whole_number(size, "size", note=", the shorter side's pixels, or None")
     in_batches(pictures, batch_size, "pictures")  # refuses what they can't be, before any work
     model = _averaging(backbone, names, shape_of(pictures), size, grid)
     if cache is None:
         return _run(model, pictures, batch_size)
-    fingerprint = _fingerprint(backbone, pictures, (tuple(names), size, grid))
+    options = (tuple(names), size, grid, "parts that overlap")
+    fingerprint = _fingerprint(backbone, pictures, options)
     path = Path(os.path.expanduser(cache)) / f"{fingerprint}.npz"
     found = _read(path)
     if found is None:
@@ -167,15 +169,19 @@ def _averaging(
 
 
 def _average(maps: keras.KerasTensor, grid: int) -> keras.KerasTensor:
-    part = [side // grid for side in maps.shape[1:3]]
-    if not all(part):
+    if min(maps.shape[1:3]) < grid:
         raise ValueError(
             f"Expected maps of at least {grid} × {grid} places. Received: grid={grid} with maps of "
             f"shape {maps.shape}"
         )
-    whole = maps[:, : part[0] * grid, : part[1] * grid]
-    parts = layers.AveragePooling2D(part, dtype="float32")(whole)
-    return layers.Flatten(dtype="float32")(parts)
+    # Beginnings are rounded down and ends up, so that no place is left out.
+    rows, columns = (
+        [slice(i * side // grid, -(-(i + 1) * side // grid)) for i in range(grid)]
+        for side in maps.shape[1:3]
+    )
+    maps = ops.cast(maps, "float32")
+    parts = [ops.mean(maps[:, y, x], axis=(1, 2)) for y in rows for x in columns]
+    return ops.concatenate(parts, axis=1)
 
 
 def _run(

@@ -39,12 +39,12 @@ class TestExtract:
         expected = np.array(bone(larger)).mean(axis=(1, 2))
         np.testing.assert_allclose(found["block2_pool"], expected, atol=1e-5)
 
-    def test_a_grid_averages_over_parts_and_drops_the_remainder(self):
+    def test_a_grid_averages_over_parts_that_leave_no_place_out(self):
         bone = backbone()
         larger = keras.layers.Resizing(20, 20)(PICTURES.astype("float32"))
         maps = np.array(bone(larger))  # 5 × 5
         found = transfer.extract_features(bone, PICTURES, NAMES, size=20, grid=2)["block2_pool"]
-        quarters = [maps[:, y : y + 2, x : x + 2].mean(axis=(1, 2)) for y in (0, 2) for x in (0, 2)]
+        quarters = [maps[:, y : y + 3, x : x + 3].mean(axis=(1, 2)) for y in (0, 2) for x in (0, 2)]
         np.testing.assert_allclose(found, np.concatenate(quarters, axis=1), atol=1e-5)
         with pytest.raises(ValueError, match=r"at least 3 × 3.*\(None, 2, 2, 7\)"):
             transfer.extract_features(bone, PICTURES, NAMES, grid=3)

@@ -141,7 +141,7 @@ CHANGES: dict[str, dict[str, Change]] = {
         "SEED": Change(1, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
         "PICTURE": Change("{picture}", ("own = images.read(",), "own[0, 0]", [250, 0, 0]),
         "BATCH_SIZE": Change(4, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
-        "EPOCHS": Change(2, (_LINEAR,), "len(rungs['linear'][0].history['loss'])", 2),
+        "EPOCHS": Change(3, (_LINEAR,), "len(rungs['linear'][0].history['loss'])", 3),
         "LEARNING_RATE": Change(1e-2, (_PLAIN,), _TRAINED.format("plain CNN"), ANOTHER),
         "PEAK_LEARNING_RATE": Change(0.05, (_MUON,), _TRAINED.format("+ Muon"), ANOTHER),
         "RATE_FACTORS": Change([2], (_PLAIN,), "rungs['plain CNN'][0].settings['lr']", 4e-3),

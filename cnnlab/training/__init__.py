@@ -1,8 +1,8 @@
 """What surrounds Keras's `compile` and `fit`: the device, pictures on it, order, optimizers.
 
-Taught in the first notebook, from "Augmentation" to "Rung 5", and used by every longer training
+Taught in the first notebook, from "Augmentation" to "Rung 10", and used by every longer training
 after that. Keras trains; nothing here hides it. The speed race on CIFAR-10 takes from here its
-blocks of steps, its optimizers and its choice of hard pictures.
+optimizers and its choice of hard pictures, and the blocks of steps that the ladder has too.
 """
 
 from cnnlab import _keras  # noqa: F401

@@ -44,9 +44,8 @@ def plain(node: object) -> object:
 
 def execute(book: NotebookNode, folder: Path) -> None:
     """Run every cell anew, in a kernel of its own, and keep nothing of the run but the outputs."""
-    NotebookClient(
-        book, kernel_name="python3", timeout=None, resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    settings = {"kernel_name": "python3", "timeout": None, "coalesce_streams": True}
+    NotebookClient(book, resources={"metadata": {"path": str(folder)}}, **settings).execute()
     for cell in book.cells:
         cell.metadata.pop("execution", None)
     book.metadata.language_info = {"name": "python"}

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from cnnlab.plots import canvas
+from cnnlab.plots.style import JPEGFigure
 
 RIGHT_BAR, WRONG_BAR, OTHER_BAR = "#9AD6C2", "#F3B98F", "#D2D2D2"
 
@@ -25,7 +26,7 @@ def gallery(
     per_class: int = 8,
     max_classes: int = 20,
     title: str | None = None,
-) -> canvas.Figure:
+) -> JPEGFigure:
     """Show the first pictures of each class, one row a class.
 
     Args:
@@ -45,7 +46,7 @@ def gallery(
     cell = min(0.64, (canvas.WIDTH - 1.3) / per_class)
     height = rows * cell * images.shape[1] / images.shape[2] + 0.1
     width = min(canvas.WIDTH, per_class * cell + 1.7)
-    figure = canvas.new_figure(height, title, width=width)
+    figure = canvas.new_figure(height, title, width=width, kind=JPEGFigure)
     ax = figure.subplots()
     sheet = canvas.mosaic(tiles, per_class, fill=255)
     canvas.show(ax, sheet)

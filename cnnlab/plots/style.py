@@ -20,10 +20,10 @@ from cnnlab.plots.descriptions import describe
 
 LARGEST_CELL = 2.7  # inches
 CONTENT = "\0content"  # no style's name
-JPEG = {"format": "JPEG", "quality": 82, "optimize": True}
+JPEG = {"format": "JPEG", "quality": 74, "optimize": True, "progressive": True}
 
 
-class Painting(canvas.Figure):
+class JPEGFigure(canvas.Figure):
     """A figure that a notebook shows, and keeps, as JPEG."""
 
     _repr_png_ = None
@@ -41,7 +41,7 @@ def board(
     *,
     notes: Mapping[str, Sequence[str]] | None = None,
     title: str | None = None,
-) -> Painting:
+) -> JPEGFigure:
     """Show a table of pictures, of any sizes and proportions, as large as the page allows.
 
     Args:
@@ -75,7 +75,7 @@ def board(
     above = [canvas.wrap(text, cell) for text in headings] or [""] * columns
     top = 0.17 * max(text.count("\n") + bool(text) for text in above)
     width = max(4.0, names + columns * (cell + 0.08))
-    figure = canvas.new_figure(sum(heights) + top, title, width=width, kind=Painting)
+    figure = canvas.new_figure(sum(heights) + top, title, width=width, kind=JPEGFigure)
     axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     for line, (name, pictures) in zip(axes, rows.items(), strict=True):
         for ax, picture, text in zip(line, pictures, texts[name], strict=True):
@@ -97,7 +97,7 @@ def contact_sheet(
     columns: int = 3,
     caption: str = "the content",
     title: str | None = None,
-) -> Painting:
+) -> JPEGFigure:
     """Show one content in many styles: the content large, its paintings around it with their names.
 
     Args:
@@ -126,7 +126,7 @@ def contact_sheet(
     rows += [rest[i : i + columns] for i in range(0, len(rest), columns)]
     cell = canvas.WIDTH / columns
     height = cell * max(picture.shape[0] / picture.shape[1] for picture in pictures.values()) + 0.2
-    figure = canvas.new_figure(height * len(rows), title, kind=Painting)
+    figure = canvas.new_figure(height * len(rows), title, kind=JPEGFigure)
     axes = figure.subplot_mosaic(rows, empty_sentinel=None)
     for name, picture in {CONTENT: content, **pictures}.items():
         _paint(axes[name], picture)
@@ -140,7 +140,7 @@ def progress(
     *,
     steps: Sequence[int] | None = None,
     title: str | None = None,
-) -> Painting:
+) -> JPEGFigure:
     """Show a picture in the making beside the losses that pull at it, on a logarithmic scale.
 
     The figure has the same size at each step, so it can be updated in place.
@@ -151,7 +151,7 @@ def progress(
         steps: (n,) the steps at which the values were taken; None counts them from 1.
         title: Figure title.
     """
-    figure = canvas.new_figure(3.3, title, kind=Painting)
+    figure = canvas.new_figure(3.3, title, kind=JPEGFigure)
     left, ax = figure.subplots(1, 2, width_ratios=[1, 1.15])
     _paint(left, image)
     canvas.style_axes(ax, xlabel="steps").set_yscale("log")
@@ -207,7 +207,7 @@ def close_ups(
     *,
     side: int = 200,
     title: str | None = None,
-) -> Painting:
+) -> JPEGFigure:
     """Show a large picture whole, and beside it places of it, about pixel by pixel.
 
     Args:
@@ -228,7 +228,7 @@ def close_ups(
                 f"Received: corners={list(corners)}"
             )
     width = 8.3 / (1 + h / w / len(corners))  # of the whole, so that the places stack as high
-    figure = canvas.new_figure(width * h / w + 0.3, title, kind=Painting)
+    figure = canvas.new_figure(width * h / w + 0.3, title, kind=JPEGFigure)
     whole, *places = figure.subplot_mosaic(
         [["whole", f"place {i}"] for i in range(len(corners))], width_ratios=[width, 8.3 - width]
     ).values()

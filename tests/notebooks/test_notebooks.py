@@ -43,7 +43,9 @@ SMALL: dict[str, dict[str, object]] = {
     },
     THIRD: {
         "WEIGHTS": "shipped", "HAND_SIZE": 48, "HAND_STEPS": 8, "SIZE": 64, "STEPS": 5,
-        "LARGE_SIZE": 96, "NETWORK_STEPS": 16,
+        "LARGE_SIZE": 96, "NETWORK_STEPS": 16, "CONTENT_LAYERS": ["block3_conv3"],
+        # block 4's matrices of 512 × 512 would take most of the time
+        "STYLE_LAYERS": {"block1_conv1": 0.1, "block2_conv1": 0.5, "block3_conv1": 0.4},
     },
 }  # fmt: skip
 # By notebook: Python expressions that are true once it has run with SMALL.

@@ -99,18 +99,21 @@ class Lesson:
 
         return step
 
-    def measure(self, painter: keras.Model, pictures: np.ndarray) -> dict[str, list[float]]:
-        """Compute content and style of a painter's pictures: style's name -> both, averaged."""
+    def measure(self, painter: keras.Model) -> Callable[[np.ndarray], dict[str, list[float]]]:
+        """Return a function of pictures: content and style of their paintings, by style's name."""
 
         @tf.function
         def terms(given: tf.Tensor, styles: tf.Tensor) -> tf.Tensor:
             painted = painter([given, tf.one_hot(styles, len(NAMES))])
             return self.loss.terms(painted, given, styles)
 
-        measured, batches = {}, np.array_split(pictures.astype(np.float32), -(-len(pictures) // 8))
-        for i, name in enumerate(NAMES):
-            found = [terms(batch, tf.fill([len(batch)], i)).numpy() for batch in batches]
-            measured[name] = rounded(np.concatenate(found).mean(0)[:2])
+        def measured(pictures: np.ndarray) -> dict[str, list[float]]:
+            found, batches = {}, np.array_split(pictures.astype("float32"), -(-len(pictures) // 8))
+            for i, name in enumerate(NAMES):
+                each = [terms(batch, tf.fill([len(batch)], i)).numpy() for batch in batches]
+                found[name] = rounded(np.concatenate(each).mean(0)[:2])
+            return found
+
         return measured
 
 
@@ -274,14 +277,15 @@ def main() -> int:
         "precision": precision,
         "device": device.name,
     }
-    measured = {"before": lesson.measure(free, judged)}
+    measure = lesson.measure(free)
+    measured = {"before": measure(judged)}
     log(**about, **measured, age_s=round(clock.age, 1))
 
     finished = learn(lesson, photos, clock, args)
     free.set_weights(lesson.painter.get_weights())
-    measured["after"] = lesson.measure(free, judged)
+    measured["after"] = measure(judged)
     packed = pack(free)
-    measured["packed"] = lesson.measure(free, judged)
+    measured["packed"] = measure(judged)
     settings = ("minutes", "peak", "clip", "each", "stored", "side", "smallest", "style_size")
     settings += ("content", "pace", "style_weight", "tv_weight", "held_out", "seed")
     about |= {

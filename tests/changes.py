@@ -66,19 +66,17 @@ _TRAINED = "rungs['{}'][0].network.get_weights()[-1]"
 _LAYER = "rungs['{}'][0].network.get_layer('{}').{}"
 _KERNEL = "network.get_weights()[-2]"  # the bias after one step knows nothing of the pictures
 
-# By notebook: code of the test's own. It notes what can't be seen soon, or without several GPUs;
-# puts a network of few filters in the place of VGG-16; and spares the compiling of a step or two.
-PREPARE: dict[str, str] = {
-    FIRST: """
-__import__("tensorflow").config.run_functions_eagerly(True)
-handed, share_batches = [], training.distribute
-training.distribute = lambda devices: handed.append(devices) or share_batches(devices)
-""",
-    SECOND: """
-__import__("tensorflow").config.run_functions_eagerly(True)
-steps_a_pass = lambda: 2
-def small_vgg16(weights="auto", *shape, **options):
-    x = pixels = keras.Input((None, None, 3))
+# Code of the test's own, for the second notebook: from then on VGG-16 has few filters and layers,
+# but where its size is asked for, or its own answers.
+NARROW = """
+wide_vgg16 = models.vgg16
+def small_vgg16(weights="auto", *shape, include_top=False, **options):
+    if shape or include_top:
+        return wide_vgg16(weights, *shape, include_top=include_top, **options)
+    if weights:  # as if read from a file, the same each time
+        keras.utils.set_random_seed(0)
+    pixels = keras.Input((None, None, 3))
+    x = keras.applications.vgg16.preprocess_input(pixels)
     for block, convolutions in enumerate(("12", "2", "3", "13", "3"), 1):
         for i in convolutions:
             name = f"block{block}_conv{i}"
@@ -87,10 +85,25 @@ def small_vgg16(weights="auto", *shape, **options):
     network = keras.Model(pixels, x)
     network.pretrained = weights
     return network
+models.vgg16 = small_vgg16
+"""
+
+# By notebook: code of the test's own. It notes what can't be seen soon, or without several GPUs;
+# puts a network of few filters in the place of VGG-16; and spares the compiling of a step or two.
+PREPARE: dict[str, str] = {
+    FIRST: """
+__import__("tensorflow").config.run_functions_eagerly(True)
+handed, share_batches = [], training.distribute
+training.distribute = lambda devices: handed.append(devices) or share_batches(devices)
+""",
+    SECOND: NARROW
+    + """
+__import__("tensorflow").config.run_functions_eagerly(True)
+steps_a_pass = lambda: 2
 def noted(network, layer, channels, *, size, steps, seed):
     handed.update(size=size, steps=steps, seed=seed)
     return np.zeros((6, size, size, 3), np.uint8)
-handed, models.vgg16, interpret.maximize = {}, small_vgg16, noted
+handed, interpret.maximize = {}, noted
 """,
     THIRD: """
 handed, load_vgg16 = {}, models.vgg16

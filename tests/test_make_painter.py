@@ -24,18 +24,35 @@ def judge():
     return small_vgg(3, {"block1": (8,), "block2": (12,)})
 
 
-@pytest.fixture
-def lesson(judge):
+@pytest.fixture(scope="module")
+def begun(judge):
+    """A lesson, a step of it, and the state that each test begins with."""
     looks = list(blobs(len(script.NAMES), 48, seed=5))
     layers = {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
     loss = style.PerceptualLoss(looks, size=48, model=judge, **layers)
     keras.utils.set_random_seed(0)
     painter = style.painter_network((16, 16, 3), **FORM)
-    return script.Lesson(painter, loss, keras.optimizers.Adam(5e-3), content=0.3, pace=0.05)
+    lesson = script.Lesson(painter, loss, keras.optimizers.Adam(5e-3), content=0.3, pace=0.05)
+    return lesson, lesson.step(jit=False), [np.array(variable) for variable in lesson.state]
 
 
-def test_a_style_that_leaves_the_content_alone_gets_more_weight_and_one_that_loses_it_less(lesson):
-    step, count = lesson.step(jit=False), len(script.NAMES)
+@pytest.fixture
+def lesson(begun):
+    lesson, _, state = begun
+    for variable, array in zip(lesson.state, state, strict=True):
+        variable.assign(array)
+    return lesson
+
+
+@pytest.fixture
+def step(lesson, begun):
+    return begun[1]
+
+
+def test_a_style_that_leaves_the_content_alone_gets_more_weight_and_one_that_loses_it_less(
+    lesson, step
+):
+    count = len(script.NAMES)
     pictures, styles = tf.constant(blobs(count, 16), tf.float32), tf.range(count)
     before = lesson.style_weights.numpy()
     content = step(pictures, styles).numpy()[:, 0]
@@ -47,15 +64,15 @@ def test_a_style_that_leaves_the_content_alone_gets_more_weight_and_one_that_los
     assert (lesson.style_weights.numpy() < before).all()
 
 
-def test_only_the_style_that_was_painted_moves_its_weight(lesson):
-    step = lesson.step(jit=False)
-    step(tf.constant(blobs(2, 16), tf.float32), tf.constant([3, 3]))
+def test_only_the_style_that_was_painted_moves_its_weight(lesson, step):
+    count = len(script.NAMES)
+    step(tf.constant(blobs(count, 16), tf.float32), tf.fill([count], 3))
     moved = lesson.balance.numpy() != 0
     np.testing.assert_array_equal(np.flatnonzero(moved), [3])
 
 
-def test_a_few_steps_bring_every_style_nearer_and_a_checkpoint_holds_them(lesson, tmp_path):
-    step, count = lesson.step(jit=False), len(script.NAMES)
+def test_a_few_steps_bring_every_style_nearer_and_a_checkpoint_holds_them(lesson, step, tmp_path):
+    count = len(script.NAMES)
     pictures, styles = tf.constant(blobs(count, 16), tf.float32), tf.range(count)
     terms = [step(pictures, styles).numpy() for _ in range(40)]
     assert (terms[-1][:, 1] < 0.9 * terms[0][:, 1]).all()
@@ -81,15 +98,15 @@ def test_the_script_stops_goes_on_and_writes_a_painter(tmp_path, monkeypatch, ca
     np.save(tmp_path / "table.npy", blobs(40, 48))
     command = (
         f"script --photographs {tmp_path}/table.npy --out {tmp_path}/p.npz --side 32 --each 1 "
-        f"--widths 4 6 8 --blocks 1 --log-every 1 --held-out 8 --style-size 48 "
-        f"--proof {tmp_path}/proof.png"
+        f"--widths 4 6 8 --blocks 1 --log-every 1 --held-out 8 --style-size 48"
     )
     monkeypatch.setattr(sys, "argv", [*command.split(), "--minutes", "60", "--stop-after", "0.1"])
     assert script.main() == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["finished"] is False
     stopped = max(line.get("step", 0) for line in lines)
-    monkeypatch.setattr(sys, "argv", [*command.split(), "--minutes", "0.02", "--resume"])
+    command += f" --minutes 0.02 --resume --proof {tmp_path}/proof.png"
+    monkeypatch.setattr(sys, "argv", command.split())
     assert script.main() == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (resumed,) = (line for line in lines if "resumed" in line)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from small_vgg import small_vgg
 
 from cnnlab import models
 from cnnlab.models import weight_files
@@ -21,6 +22,12 @@ import make_vgg16_weights as script  # noqa: E402
 from distilling import distillation, photographs  # noqa: E402
 
 OLD_NAMES = {"kernel": "W", "bias": "b"}
+# Both networks with an eighth of the filters: what is learnt, and how, doesn't depend on the width.
+NARROW = {"block1": 8, "block2": 16, "block3": 32, "block4": 64, "block5": 64}
+NARROW_19, NARROW_16 = (
+    {block: (width,) * (2 if block < "block3" else deep) for block, width in NARROW.items()}
+    for deep in (4, 3)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +47,8 @@ def pixels():
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 
-@pytest.fixture(scope="module")
-def known():
-    """A teacher with random convolutions, whose channels differ in size as VGG-19's do."""
-    keras.utils.set_random_seed(0)
-    weights = distillation.take(models.backbone("vgg19", None))
+def uneven(weights):
+    """Give a teacher's channels different sizes, as VGG-19's have."""
     rng = np.random.default_rng(0)
     for name in distillation.TEACHER_CONVS:
         width = len(weights[f"{name}/bias"])
@@ -54,8 +58,21 @@ def known():
 
 
 @pytest.fixture(scope="module")
+def known():
+    """VGG-19 with random convolutions."""
+    keras.utils.set_random_seed(0)
+    return uneven(distillation.take(models.backbone("vgg19", None)))
+
+
+@pytest.fixture(scope="module")
 def teacher():
-    return models.backbone("vgg19", None)
+    return small_vgg(0, NARROW_19)
+
+
+@pytest.fixture(scope="module")
+def narrow(teacher):
+    """The weights of the narrow teacher."""
+    return uneven(distillation.take(teacher))
 
 
 def write_official(path, weights, layers):
@@ -116,8 +133,8 @@ def test_what_is_not_vgg19_is_refused(known, tmp_path, missing):
         distillation.read_teacher(tmp_path / "vgg16.h5")
 
 
-def test_equal_channels_have_a_mean_square_of_1_and_lead_back(known, teacher, pixels):
-    weights = dict(known)
+def test_equal_channels_have_a_mean_square_of_1_and_lead_back(narrow, teacher, pixels):
+    weights = dict(narrow)
     silent = 7  # a channel that never fires
     weights["block2_conv1/kernel"] = weights["block2_conv1/kernel"].copy()
     weights["block2_conv1/kernel"][..., silent] = 0
@@ -143,21 +160,20 @@ def test_equal_channels_have_a_mean_square_of_1_and_lead_back(known, teacher, pi
 
 
 @pytest.fixture(scope="module")
-def lesson(known, teacher, pixels):
-    distillation.put(known, teacher)
+def lesson(narrow, teacher, pixels):
+    distillation.put(narrow, teacher)
     squares = distillation.mean_squares(teacher, [tf.constant(pixels, tf.float32)])
-    equal, sizes = distillation.equalize(known, squares)
+    equal, sizes = distillation.equalize(narrow, squares)
     distillation.put(equal, teacher)
-    keras.utils.set_random_seed(1)
-    return distillation.Lesson(teacher, models.vgg16(None), sizes, squares)
+    return distillation.Lesson(teacher, small_vgg(1, NARROW_16), sizes, squares)
 
 
 def maps_of(model, names, pixels):
     return keras.Model(model.input, [model.get_layer(name).output for name in names])(pixels)
 
 
-def test_what_is_left_over_is_counted_in_the_units_of_the_teacher(known, lesson, pixels):
-    teacher, student = distillation.put(known, models.backbone("vgg19", None)), lesson.network
+def test_what_is_left_over_is_counted_in_the_units_of_the_teacher(narrow, lesson, pixels):
+    teacher, student = distillation.put(narrow, small_vgg(0, NARROW_19)), lesson.network
     targets = maps_of(teacher, list(distillation.TARGETS.values()), pixels)
     found = maps_of(student, distillation.CONVS, pixels)
     expected = []

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -91,20 +92,60 @@ for room in {KERAS_ROOMS}:
 # ---- start_tensorflow --------------------------------------------------------------------------
 
 
-def test_tensorflow_starts_quietly_and_xla_knows_the_flag(no_switches):
-    """XLA ends the process at a flag that it doesn't know."""
-    code = """
-import os, cnnlab
+START = """
+import os, sys, cnnlab
 cnnlab._has_nvidia_gpu = lambda: True
-cnnlab.start_tensorflow()
-os.write(2, b"mine")
+cnnlab.start_tensorflow(keep_compiled=sys.argv[1])
+if sys.stderr:
+    os.write(2, b"mine")
 import tensorflow as tf
-print(float(tf.function(lambda x: x + 1, jit_compile=True)(tf.constant(1.0))))
+f = tf.function(lambda x: tf.linalg.matmul(x, x) + 1, jit_compile=True)
+print(sys.stderr is None, float(f(tf.ones((4, 4)))[0, 0]))
 """
-    done = run(code)
+
+
+class Starts(NamedTuple):
+    """Two processes that compile the same, the second with stderr closed, and what they wrote."""
+
+    first: subprocess.CompletedProcess
+    closed: subprocess.CompletedProcess
+    programs: list[dict[str, int]]
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory) -> Starts:
+    folder = tmp_path_factory.mktemp("compiled")
+    with pytest.MonkeyPatch.context() as patch:
+        for switch in (*SWITCHES, "TF_XLA_FLAGS"):
+            patch.delenv(switch, raising=False)
+        patch.setenv("PYTHONPATH", str(ROOT))
+        done, programs = [], []
+        for closed in ("", " 2>&-"):
+            command = ["bash", "-c", f'"$0" -c "$1" "$2"{closed}', sys.executable, START, folder]
+            done.append(subprocess.run(command, capture_output=True, text=True, timeout=600))
+            programs.append({p.name: p.stat().st_mtime_ns for p in folder.rglob("*.pb")})
+    return Starts(*done, programs)
+
+
+@pytest.mark.slow
+def test_tensorflow_starts_quietly_and_xla_knows_the_flag(starts):
+    """XLA ends the process at a flag that it doesn't know."""
+    done = starts.first
     silent = not metadata.version("tensorflow").startswith("2.20.")  # it reports at any log level
-    assert done.stdout == "2.0\n"
+    assert (done.returncode, done.stdout) == (0, "False 5.0\n")
     assert done.stderr == "mine" if silent else done.stderr.startswith("mine")
+
+
+def test_tensorflow_starts_with_stderr_closed(starts):
+    assert (starts.closed.returncode, starts.closed.stdout) == (0, "True 5.0\n")
+
+
+def test_the_second_process_compiles_nothing(starts):
+    """The flags are ones that TensorFlow knows, and programs are written and read again."""
+    if not cnnlab._version_in(cnnlab._KNOW_KEPT):
+        pytest.skip("no version of TensorFlow that is known to bear it")
+    assert starts.programs[0]
+    assert starts.programs[0] == starts.programs[1]
 
 
 def switches(gpu: bool, version: str = "2.21.0") -> list[str | None]:
@@ -135,25 +176,6 @@ def test_xla_is_told_only_beside_a_gpu_and_by_versions_that_know_the_flag(no_swi
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_enable_triton_gemm=true")
     kept = "--xla_gpu_enable_triton_gemm=true --xla_gpu_autotune_level=2"
     assert switches(gpu=True)[2] == kept
-
-
-@pytest.mark.slow
-def test_the_second_process_compiles_nothing(no_switches, tmp_path):
-    """The flags are ones that TensorFlow knows, and programs are written and read again."""
-    if not cnnlab._version_in(cnnlab._KNOW_KEPT):
-        pytest.skip("no version of TensorFlow that is known to bear it")
-    code = f"""
-import cnnlab
-cnnlab.start_tensorflow(keep_compiled={str(tmp_path)!r})
-import tensorflow as tf
-tf.function(lambda x: tf.linalg.matmul(x, x) + 1, jit_compile=True)(tf.ones((4, 4)))
-"""
-    stamps = []
-    for _ in range(2):
-        run(code)
-        stamps.append({p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("*.pb")})
-    assert stamps[0]
-    assert stamps[0] == stamps[1]
 
 
 def kept(folder, version: str) -> list[str | None]:
@@ -197,15 +219,6 @@ def test_quiet_leaves_out_what_native_code_prints_and_nothing_else():
     assert (done.stdout, done.stderr) == ("python\n", "after")
     failed = run("import cnnlab\nwith cnnlab.quiet(): 1 / 0", check=False)
     assert "ZeroDivisionError" in failed.stderr
-
-
-def test_tensorflow_starts_with_stderr_closed(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    code = "import sys, cnnlab; cnnlab.start_tensorflow(); print(sys.stderr, sys.modules.keys())"
-    command = ["bash", "-c", '"$0" -c "$1" 2>&-', sys.executable, code]
-    done = subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, text=True)
-    assert done.stdout.startswith("None")
-    assert "'tensorflow'" in done.stdout
 
 
 @pytest.fixture

@@ -53,8 +53,9 @@ def settings_of(name: str, outputs: list[dict]) -> list[str]:
 
 
 def pictures(outputs: list[dict]) -> list[str]:
-    data = [output.get("data", {}) for output in outputs]
-    return [each["image/png"] for each in data if "image/png" in each]
+    """Collect the figures among some outputs, as files in base64."""
+    data = [data for output in outputs for data in output.get("data", {}).items()]
+    return [file for kind, file in data if kind in ("image/png", "image/jpeg")]
 
 
 def run_all(lab: Lab, parameters: dict[str, str], screenshot: Path) -> None:

@@ -107,8 +107,8 @@ def test_the_second_notebook_is_run_changed_and_stopped(opened, screenshots):
     lab.type_parameter("RATES", '{"head": 0.15, "blocks 4 and 5": 0.03, "all": 0.005}')
     after = lab.run("PRESET = ", presets, training, table)
     lab.screenshot(screenshots / "2 changed.png")
-    old, new = (f"epochs 1, rate {rate}, seed 0" for rate in (0.01, 0.005))
-    assert settings_of("all", after) == [old, new]
+    both = ["epochs 1, rate 0.01, seed 0", "epochs 1, rate 0.005, seed 0"]
+    assert settings_of("all", after) == both
 
     lab.type_parameter("STAGE_EPOCHS", "(1, 1, 100)")
     lab.run("PRESET = ", presets)
@@ -116,7 +116,7 @@ def test_the_second_notebook_is_run_changed_and_stopped(opened, screenshots):
     lab.screenshot(screenshots / "2 stopped.png")
     assert "stopped in epoch" in texts(kept)
     after = lab.run(table)
-    assert settings_of("all", after) == [old, new, "epochs 100, rate 0.005, seed 0"]
+    assert "epochs 100, rate 0.005, seed 0" in settings_of("all", after)[-1]
     assert "(stopped)" in texts(after)
     assert "test, one view" in texts(lab.run(scores))
     assert lab.errors() == []

@@ -45,9 +45,12 @@ class Feed:
         """A fingerprint of pictures and targets, those of validation too.
 
         Of arrays shapes and some rows go into it; of a dataset, which may be at random, only its
-        shapes.
+        shapes; and the length of one for validation. The other's is said by steps and epochs.
         """
-        return fingerprint(*map(_digested, keras.tree.flatten(self._data)))[:8]
+        validation = self._data[-1]
+        is_dataset = isinstance(validation, tf.data.Dataset)
+        length = int(validation.cardinality()) if is_dataset else None
+        return fingerprint(length, *map(_digested, keras.tree.flatten(self._data)))[:8]
 
     def skip(self, epochs: int) -> None:
         """Draw and drop the batches of whole epochs, as `fit` would draw them.
@@ -71,7 +74,7 @@ def _digested(part: object) -> str:
     if isinstance(part, np.ndarray | tf.Tensor) and part.ndim:
         return digest(part)
     if isinstance(part, tf.data.Dataset):
-        return f"{part.element_spec} {int(part.cardinality())}"
+        return str(part.element_spec)
     return type(part).__name__
 
 

@@ -3,121 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from lab import Lab
 
 pytestmark = pytest.mark.browser
-
-# What a test does in the page. Where a notebook is open, `book` is its panel's content.
-BOOK = "const book = jupyterapp.shell.currentWidget.content;"
-CELL_SECONDS, ALL_SECONDS = 240, 1200
-
-
-class Lab:
-    """A notebook that is open in a browser.
-
-    Cells are changed by the keyboard and interrupted by the button. What a robot finds less surely
-    than a reader, such as the menu entry that runs all cells, goes by JupyterLab's own commands.
-    """
-
-    def __init__(self, page) -> None:
-        self.page = page
-
-    def do(self, code: str, argument: object = None) -> object:
-        return self.page.evaluate(f"async (argument) => {{ {BOOK} {code} }}", argument)
-
-    def wait_until(self, condition: str, seconds: float) -> None:
-        check = f"() => {{ {BOOK} return {condition}; }}"
-        self.page.wait_for_function(check, timeout=1000 * seconds, polling=250)
-
-    def cells(self) -> list[dict]:
-        return self.do("return book.model.toJSON().cells;")
-
-    def find(self, text: str) -> int:
-        """Return the place of the only code cell that contains a text."""
-        found = [
-            i
-            for i, cell in enumerate(self.cells())
-            if cell["cell_type"] == "code" and text in "".join(cell["source"])
-        ]
-        assert len(found) == 1, f"{len(found)} code cells contain {text!r}"
-        return found[0]
-
-    def go_to(self, cell: int) -> None:
-        self.do("book.activeCellIndex = argument; await book.scrollToItem(argument);", cell)
-
-    def type_parameter(self, name: str, value: str) -> None:
-        """Select a parameter's value in the second code cell, and type another."""
-        cell = self.find("PRESET = ")
-        source = self.source(cell)
-        old = re.search(rf"^{name} = (.*?)(?=  #|$)", source, re.MULTILINE)
-        self.go_to(cell)
-        self.do(
-            """
-            book.mode = 'edit';
-            const editor = book.activeCell.editor;
-            const [start, end] = argument.map(place => editor.getPositionAt(place));
-            editor.setSelection({start, end});
-            editor.focus();
-            """,
-            list(old.span(1)),
-        )
-        self.page.keyboard.type(value)
-        self.page.keyboard.press("Escape")
-        start, end = old.span(1)
-        assert self.source(cell) == source[:start] + value + source[end:]
-
-    def source(self, cell: int) -> str:
-        return "".join(self.cells()[cell]["source"])
-
-    def start(self, command: str) -> None:
-        """Begin to run cells, and return at once."""
-        self.do(
-            """
-            window.finished = false;
-            jupyterapp.commands.execute(argument).then(() => { window.finished = true; });
-            """,
-            command,
-        )
-
-    def run_all(self) -> None:
-        self.start("notebook:run-all-cells")
-        self.wait_until("window.finished", ALL_SECONDS)
-
-    def run(self, *texts: str) -> list[dict]:
-        """Run the cells that contain some texts, one after the other; return the last's outputs."""
-        for text in texts:
-            cell = self.find(text)
-            self.go_to(cell)
-            self.start("notebook:run-cell")
-            self.wait_until("window.finished", CELL_SECONDS)
-        return self.cells()[cell]["outputs"]
-
-    def press_stop(self) -> None:
-        self.page.locator('[data-command="notebook:interrupt-kernel"]').first.click()
-
-    def errors(self) -> list[str]:
-        """List what is red: errors, and texts on stderr."""
-        outputs = [output for cell in self.cells() for output in cell.get("outputs", [])]
-        errors = [f"{o['ename']}: {o['evalue']}" for o in outputs if o["output_type"] == "error"]
-        return errors + ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"]
-
-    def broken_pictures(self) -> list[tuple[int, str]]:
-        """List the cells whose figures are not to be seen when the reader comes to them."""
-        broken = []
-        for i, cell in enumerate(self.cells()):
-            kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
-            if kinds & {"image/png", "image/jpeg"}:
-                self.go_to(i)
-                seen = f"[...book.widgets[{i}].node.querySelectorAll('.jp-OutputArea img')]"
-                ready = (
-                    f"(pictures => pictures.length && pictures.every(p => p.naturalWidth))({seen})"
-                )
-                try:
-                    self.wait_until(ready, 60)
-                except Exception as error:
-                    broken.append((i, str(error)[:100]))
-        return broken
 
 
 @pytest.fixture
@@ -149,39 +40,111 @@ def words(outputs: list[dict]) -> list[str]:
     return [kind["alt"] for kind in metadata if "alt" in kind]
 
 
-def shown(outputs: list[dict]) -> str:
+def texts(outputs: list[dict]) -> str:
     """Join the texts and tables among some outputs."""
-    parts = [output.get("text", "") for output in outputs]
-    parts += [output.get("data", {}).get("text/html", "") for output in outputs]
+    data = [{"text/plain": output.get("text", "")} | output.get("data", {}) for output in outputs]
+    parts = [each.get("text/html", each["text/plain"]) for each in data]
     return "".join("".join(part) for part in parts)
+
+
+def settings_of(name: str, outputs: list[dict]) -> list[str]:
+    """List what the log's table says of the runs of a name."""
+    return re.findall(rf">{name}</td><td[^>]*>([^<]*)<", texts(outputs))
+
+
+def pictures(outputs: list[dict]) -> list[str]:
+    """Collect the figures among some outputs, as files in base64."""
+    data = [data for output in outputs for data in output.get("data", {}).items()]
+    return [file for kind, file in data if kind in ("image/png", "image/jpeg")]
+
+
+def run_all(lab: Lab, parameters: dict[str, str], screenshot: Path) -> None:
+    for name, value in parameters.items():
+        lab.type_parameter(name, value)
+    lab.run_all()
+    lab.screenshot(screenshot)
+    assert lab.errors() == []
+    assert lab.broken_pictures() == []
 
 
 def test_the_first_notebook_is_run_changed_and_stopped(opened, screenshots):
     lab = opened("01_cifar10_cnn_from_scratch.ipynb")
     presets, training = "PRESETS = {", 'rung("plain CNN"'
-    small = {"PRESET": '"quick"', "DATASET": '"shapes10"', "TRAIN_PICTURES": "1000", "EPOCHS": "2"}
-    for name, value in small.items():
-        lab.type_parameter(name, value)
-    lab.run_all()
-    lab.page.screenshot(path=screenshots / "1 run.png")
-    assert lab.errors() == []
-    assert lab.broken_pictures() == []
+    small = {
+        "PRESET": '"quick"', "DATASET": '"shapes10"', "TRAIN_PICTURES": "1000",
+        "VAL_PICTURES": "500", "EPOCHS": "2", "CNN_WIDTHS": "(8, 8, 8)", "WIDTHS": "(8, 16)",
+    }  # fmt: skip
+    run_all(lab, small, screenshots / "1 run.png")
 
     assert words(lab.run(training)) == []  # the same run again: nothing to compare it with
+    assert lab.shown("texts") > 2  # a line that keeps up
     lab.type_parameter("LEARNING_RATE", "0.01")
     after = lab.run("PRESET = ", presets, training)
-    lab.page.screenshot(path=screenshots / "1 changed.png")
+    lab.screenshot(screenshots / "1 changed.png")
     assert {"plain CNN lr=0.002", "plain CNN lr=0.01"} <= set(words(after)[0].split("; "))
 
-    lab.type_parameter("EPOCHS", "50")
+    lab.type_parameter("EPOCHS", "100")
     lab.run("PRESET = ", presets)
-    lab.go_to(lab.find(training))
-    lab.start("notebook:run-cell")
-    lab.wait_until("book.activeCell.outputArea.node.textContent.includes('epoch 3/50')", 120)
-    lab.press_stop()
-    lab.wait_until("window.finished", 30)
-    lab.page.screenshot(path=screenshots / "1 stopped.png")
+    kept = lab.stop(training, r"epoch ([3-9]|\d\d)/100")
+    lab.screenshot(screenshots / "1 stopped.png")
     assert lab.errors() == []
-    kept = lab.cells()[lab.find(training)]["outputs"]
-    assert "stopped in epoch" in shown(kept)
-    assert "epochs=50" in words(kept)[0]
+    assert "stopped in epoch" in texts(kept)
+    assert "epochs=100" in words(kept)[0]
+
+
+def test_the_second_notebook_is_run_changed_and_stopped(opened, screenshots):
+    lab = opened("02_vgg16_transfer_learning.ipynb")
+    presets, training = "PRESETS = {", "moved, tuned, last_run"
+    table, scores = "tuned = {seed: weights", 'looks = {"one view"'
+    small = {
+        "PRESET": '"quick"', "DATASET": '"shapes10"', "WEIGHTS": '"shipped"',
+        "TRAIN_PICTURES": "200", "VAL_PICTURES": "50", "TEST_PICTURES": "80", "PAINT_STEPS": "3",
+        "SIZES": "(32,)", "PROBE_EPOCHS": "5", "SHARE_STEPS": "{1.0: [1]}",
+        "SHARE_RATES": "(0.04,)",
+    }  # fmt: skip
+    run_all(lab, small, screenshots / "2 run.png")
+
+    lab.type_parameter("RATES", '{"head": 0.15, "blocks 4 and 5": 0.03, "all": 0.005}')
+    after = lab.run("PRESET = ", presets, training, table)
+    lab.screenshot(screenshots / "2 changed.png")
+    both = ["epochs 1, rate 0.01, seed 0", "epochs 1, rate 0.005, seed 0"]
+    assert settings_of("all", after) == both
+
+    lab.type_parameter("STAGE_EPOCHS", "(1, 1, 100)")
+    lab.run("PRESET = ", presets)
+    kept = lab.stop(training, r"epoch [2-9]/100")
+    lab.screenshot(screenshots / "2 stopped.png")
+    assert "stopped in epoch" in texts(kept)
+    after = lab.run(table)
+    assert "epochs 100, rate 0.005, seed 0" in settings_of("all", after)[-1]
+    assert "(stopped)" in texts(after)
+    assert "test, one view" in texts(lab.run(scores))
+    assert lab.errors() == []
+
+
+def test_the_third_notebook_is_run_changed_and_stopped(opened, screenshots):
+    lab = opened("03_neural_style_transfer.ipynb")
+    presets, painting, last_step = "PRESETS = {", "first = stylized(CONTENT", 'sizes = {f"'
+    small = {
+        "PRESET": '"quick"', "WEIGHTS": '"shipped"', "HAND_SIZE": "48", "HAND_STEPS": "8",
+        "SIZE": "64", "STEPS": "5", "LARGE_SIZE": "96", "NETWORK_STEPS": "16",
+    }  # fmt: skip
+    run_all(lab, small, screenshots / "3 run.png")
+
+    before = pictures(lab.run(painting, last_step))
+    assert len(pictures(lab.run(painting))) == 1
+    assert lab.shown("pictures") > 2  # a figure that keeps up
+    assert pictures(lab.run(last_step)) == before  # the same picture again
+    lab.type_parameter("STYLE_WEIGHT", "60")
+    after = pictures(lab.run("PRESET = ", presets, painting, last_step))
+    lab.screenshot(screenshots / "3 changed.png")
+    assert len(before) == len(after) == 1
+    assert after != before
+
+    lab.type_parameter("STEPS", "1000")
+    lab.run("PRESET = ", presets)
+    kept = lab.stop(painting, r"step \d\d\d of 1000")
+    lab.screenshot(screenshots / "3 stopped.png")
+    assert "stopped after" in texts(kept)
+    assert pictures(lab.run(last_step)) not in ([], before, after)
+    assert lab.errors() == []

@@ -67,6 +67,7 @@ def page(request, chromium, addresses):
     """Open a page without a network; nothing may be written to the console."""
     context = chromium.new_context(viewport=DESK, offline=True)
     page = context.new_page()
+    page.set_default_timeout(180_000)
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -106,9 +107,8 @@ def test_every_picture_of_a_page_has_a_description(page):
     if page.name == "just run":
         assert texts[0] == "Pictures. Pictures: one; two"
         assert texts[2] == 'Say "lines" & <more>. Chart: loss against seconds'
-    elif not any(texts):
-        pytest.skip("its outputs are older than the descriptions")
     assert all(texts)
+    assert len(texts) > 2
 
 
 def test_a_page_lists_its_sections(page):

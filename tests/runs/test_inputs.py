@@ -8,6 +8,7 @@ from short_fits import LABELS, PICTURES, compiled, fit, shuffled
 
 from cnnlab import plots, runs, training
 from cnnlab.runs.comparison import differences
+from cnnlab.runs.feed import Feed
 from cnnlab.runs.inputs import describe
 from cnnlab.runs.table import as_text
 
@@ -164,3 +165,15 @@ def test_fit_tells_epochs_steps_and_batch():
     keys = ("epochs", "steps", "batch", "seed")
     assert [again.inputs[key] for key in keys] == [1, 4, 5, 3]
     assert [arrays.inputs[key] for key in keys] == [1, 2, 11, 3]
+
+
+def test_more_epochs_of_the_same_blocks_are_the_same_data():
+    rows = np.arange(20)
+
+    def data(epochs, val_rows=20):
+        blocks = training.Visits(rows, rows % 3, 5, side=4).blocks(epochs, steps_per_call=1)
+        val = training.plain_visits(rows[:val_rows], rows[:val_rows] % 3, batch_size=5)
+        return Feed(None, (blocks, None, val)).data
+
+    assert data(epochs=1) == data(epochs=2)
+    assert data(epochs=1) != data(epochs=1, val_rows=10)

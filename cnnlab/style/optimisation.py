@@ -61,7 +61,7 @@ STYLE_LAYERS = {
     "block4_conv1": 0.42,
 }
 # By whether it is by neighbours: steps on a CPU and on a GPU, and the learning rate.
-STEPS = {False: (70, 700), True: (100, 1000)}
+STEPS = {False: (60, 700), True: (100, 1000)}
 LEARNING_RATES = {False: 5.0, True: 0.5}
 # What neighbours have no use for: refused, since the picture would miss it; told of in a warning.
 REFUSED_BY_NEIGHBOURS = ("style_weights", "masks", "optimizer")
@@ -124,7 +124,7 @@ def stylize(
             only the style's light and dark; "matched" first gives the style the content's palette;
             "mapped" ends with the content's hues, mapped to the style's palette.
         steps: Over all sizes together, or one number a size, from coarse to fine (neighbours: and
-            one for the last steps); None takes 70 on a CPU, 700 on a GPU (neighbours: 100, 1000).
+            one for the last steps); None takes 60 on a CPU, 700 on a GPU (neighbours: 100, 1000).
         style_weights: One a style; None weighs them alike. Styles without masks are mixed into
             one: the style of a collage of them, each with its weight's share of the area.
         masks: One a style, where it applies: None for everywhere, or an array of the content's

@@ -1,7 +1,7 @@
 """Make the README's pictures: the hero, the gallery, and the figures that notebooks have drawn.
 
 python data/make_gallery.py                   all of them, into notebooks/pictures
-python data/make_gallery.py --only figures    some: hero (best on a GPU), gallery, figures
+python data/make_gallery.py --only figures    some: seen, hero (best on a GPU), gallery, figures
 python data/make_gallery.py --size 240 --steps 40    small and in a hurry, to try it
 
 Beside them `gallery.json` says how long `stylize` and `paint` took, on what, and when.
@@ -19,7 +19,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from PIL import Image
 
 import cnnlab
 
@@ -28,6 +31,7 @@ NOTEBOOKS = DATA.parent / "notebooks"
 FOLDER = NOTEBOOKS / "pictures"
 PANEL = 425  # pixels across a painting of the gallery, its margin included
 HERO = ("cat", "wind")
+LAST_CONVOLUTIONS = tuple(f"block{i}_conv{n}" for i, n in enumerate((2, 2, 3, 3, 3), start=1))
 GALLERY = ("coffee", "astronaut")
 MIXTURE = ("wind", "woodcut")
 # By file: a notebook, and a text that only the cell which draws the figure contains.
@@ -36,6 +40,34 @@ FIGURES = {
     "channels.jpg": ("02_vgg16_transfer_learning", "channels of each block respond to most"),
     "textures.jpg": ("03_neural_style_transfer", "Style without content"),
 }
+
+
+def seen(folder: Path) -> dict[str, object]:
+    """Show what VGG-16 makes of the hero's photograph, block by block, and where it looked.
+
+    Of each block, the channel of its last convolution that varies most over the picture.
+    """
+    photograph = cnnlab.images.read(DATA / "photographs" / f"{HERO[0]}.jpg", 224)
+    network = cnnlab.models.vgg16("shipped", include_top=True)
+    chances = cnnlab.evaluation.probabilities(network, photograph[None])[0]
+    answer = int(chances.argmax())
+    word = cnnlab.models.class_names(network.pretrained)[answer]
+    colors = colormaps["inferno"]
+    panels = {"a photograph": photograph}
+    maps = cnnlab.interpret.activations(network, photograph, LAST_CONVOLUTIONS)
+    for block, answers in enumerate(maps.values(), start=1):
+        chosen = answers[..., answers.std(axis=(0, 1)).argmax()]
+        panels[f"block {block}"] = 255 * colors(np.sqrt(chosen / chosen.max()))[..., :3]
+    heat = colors(cnnlab.interpret.grad_cam(network, photograph, class_index=answer))[..., :3]
+    panels[f"→ {word}"] = 0.35 * photograph + 0.65 * 255 * heat
+    tiles = [
+        np.array(
+            Image.fromarray(tile.astype(np.uint8)).resize((224, 224), Image.Resampling.NEAREST)
+        )
+        for tile in panels.values()
+    ]
+    save(folder / "seen.jpg", cnnlab.plots.board({"": tiles}, list(panels)), dots=150)
+    return {"content": HERO[0], "answer": word, "probability": round(float(chances[answer]), 2)}
 
 
 def hero(folder: Path, size: int, steps: int | None) -> dict[str, object]:
@@ -116,7 +148,7 @@ def save(file: Path, figure: Figure, *, dots: float) -> None:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ("hero", "gallery", "figures")
+    parts = ("seen", "hero", "gallery", "figures")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--size", type=int, default=640, help="longer side of what is painted")
     parser.add_argument("--steps", type=int, help="of the hero; else those of `stylize` itself")
@@ -127,12 +159,16 @@ def main() -> None:
     notes = arguments.folder / "gallery.json"
     record = json.loads(notes.read_text(encoding="utf-8")) if notes.exists() else {}
     where = {"device": cnnlab.training.device().name, "date": str(datetime.date.today())}
-    makers = {"hero": functools.partial(hero, steps=arguments.steps), "gallery": gallery}
+    makers = {
+        "seen": seen,
+        "hero": functools.partial(hero, size=arguments.size, steps=arguments.steps),
+        "gallery": functools.partial(gallery, size=arguments.size),
+    }
     for part in arguments.only:
         if part == "figures":
             figures(arguments.folder)
         else:
-            record[part] = makers[part](arguments.folder, arguments.size) | where
+            record[part] = makers[part](arguments.folder) | where
             notes.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 

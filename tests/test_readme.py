@@ -97,6 +97,7 @@ def test_every_row_of_the_measurements_is_in_one_row_of_the_benchmarks() -> None
 
 def test_every_picture_has_a_text_for_those_who_can_t_see_it_and_is_used() -> None:
     pictures = re.findall(r"!\[(.*?)\]\((.+?)\)", README, re.S)
+    pictures += re.findall(r'<img alt="(.+?)" src="(.+?)"', README, re.S)
     assert min(len(text) for text, _ in pictures) > 20
     files = {path.name for path in ROOT.glob("notebooks/pictures/*") if path.suffix != ".json"}
     assert {Path(path).name for _, path in pictures} == files

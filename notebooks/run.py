@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import difflib
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+from tqdm import tqdm
 from traitlets.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,6 +22,9 @@ USAGE = """
 python notebooks/run.py                             every notebook, with its own parameters
 python notebooks/run.py NOTEBOOK... -p NAME VALUE   those named, with other parameters
 python notebooks/run.py -o FOLDER                   results go there instead of outputs/
+
+-p as often as you like, with the names and kinds of the notebook's second code cell:
+-p SEED 3   -p PRESET quick   -p WIDTHS 16,32,64   -p PICTURE ~/me.jpg   -p MIRROR false
 """
 
 
@@ -59,11 +64,20 @@ def run(path: Path, outputs: Path, given: dict[str, str], here: Path) -> None:
     kernel = dict(
         kernel_name="python3", config=Config(KernelManager={"transport_encryption": "auto"})
     )
-    place = dict(cwd=os.path.dirname(source), progress_bar=dict(desc=path.name, mininterval=0))
+    bar = "{desc} {percentage:3.0f}%|{bar}| cell {n_fmt} of {total_fmt}, {elapsed}"
+    place = dict(
+        cwd=os.path.dirname(source),
+        progress_bar=dict(desc=path.name, mininterval=0, bar_format=bar),
+        on_cell_start=tell_section,
+        on_cell_executed=tell_stand_ins,
+        coalesce_streams=True,
+    )
     try:
         known = papermill.inspect_notebook(source)
-        if unknown := given.keys() - known:
-            raise SystemExit(f"{source}: no parameter {', '.join(unknown)} in {', '.join(known)}")
+        for name in given.keys() - known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SystemExit(f"{source}: no parameter {name} in {', '.join(known)}{hint}")
         try:
             parameters = {name: value(text, known[name], here) for name, text in given.items()}
         except ValueError as e:
@@ -76,6 +90,21 @@ def run(path: Path, outputs: Path, given: dict[str, str], here: Path) -> None:
         raise SystemExit(f"FAILED {source}: {e}") from e
     target.with_suffix(".html").write_text(page(book, path.stem), encoding="utf-8")
     print(f"{source}: {book.metadata.papermill.duration:.0f} s, results in {target} and .html")
+
+
+def tell_section(cell: NotebookNode, cell_index: int) -> None:
+    """Write to the terminal which section of a notebook begins."""
+    if cell.cell_type == "markdown":
+        for marks, heading in re.findall(r"^(##?) +(.+)$", cell.source, re.MULTILINE):
+            tqdm.write("  " * len(marks) + heading.replace("`", ""))
+
+
+def tell_stand_ins(cell: NotebookNode, cell_index: int, execute_reply: dict) -> None:
+    """Write to the terminal what a cell's output says of pictures or weights that stand in."""
+    for output in cell.outputs:
+        shown = output.get("data", {}).get("text/plain", "")
+        for line in re.findall(r"^ *STAND-IN +(.+)$", shown, re.MULTILINE):
+            tqdm.write(f"    STAND-IN: {line}")
 
 
 def page(book: NotebookNode, name: str) -> str:

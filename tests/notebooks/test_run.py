@@ -85,6 +85,13 @@ def run(*arguments, options=(), **environment):
     )
 
 
+def test_a_name_that_is_nearly_one_is_answered_with_it():
+    first = SCRIPT.parent / "01_cifar10_cnn_from_scratch.ipynb"
+    done = run(first, "-p", "BATCHSIZE", "20")
+    assert done.returncode == 1
+    assert "did you mean BATCH_SIZE?" in done.stderr
+
+
 def test_it_starts_without_docstrings():
     done = run("-h", options=["-OO"])
     assert done.returncode == 0
@@ -101,12 +108,23 @@ def test_a_folder_that_can_t_be_made_is_named_with_the_option_that_helps(tmp_pat
     assert "Traceback" not in done.stderr
 
 
+THING = """class Thing:
+    def __repr__(self):
+        return "Thing\\n  STAND-IN  these pictures are drawn"
+Thing()"""
+
+
 @pytest.mark.notebook
-def test_results_go_to_the_folder_asked_for(tmp_path):
+def test_results_go_to_the_folder_asked_for_and_the_terminal_says_what_goes_on(tmp_path):
     cell = nbformat.v4.new_code_cell
     source = "MIRROR = True  # whether\nDATASET = 'auto'  # 'auto' or a folder"
     book = nbformat.v4.new_notebook(
-        cells=[cell(source, metadata={"tags": ["parameters"]}), cell("print(MIRROR, DATASET)")],
+        cells=[
+            cell(source, metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_markdown_cell("# Title\n\n## Its `part`"),
+            cell(THING),
+            cell("print('1 of 2', end='\\r'); print(MIRROR, DATASET)"),
+        ],
         metadata={"kernelspec": {"name": "python3", "display_name": "Python"}},
     )
     book.metadata["language_info"] = {"name": "python"}
@@ -115,4 +133,6 @@ def test_results_go_to_the_folder_asked_for(tmp_path):
     assert done.returncode == 0, done.stderr
     (result,) = nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells[-1].outputs
     assert result.text == "False auto\n"
+    said = [line.strip() for line in done.stdout.splitlines()]
+    assert said[:3] == ["Title", "Its part", "STAND-IN: these pictures are drawn"]
     assert (tmp_path / "out" / "small.html").is_file()

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from PIL import Image
 
 import cnnlab
 
@@ -60,13 +59,8 @@ def seen(folder: Path) -> dict[str, object]:
         panels[f"block {block}"] = 255 * colors(np.sqrt(chosen / chosen.max()))[..., :3]
     heat = colors(cnnlab.interpret.grad_cam(network, photograph, class_index=answer))[..., :3]
     panels[f"→ {word}"] = 0.35 * photograph + 0.65 * 255 * heat
-    tiles = [
-        np.array(
-            Image.fromarray(tile.astype(np.uint8)).resize((224, 224), Image.Resampling.NEAREST)
-        )
-        for tile in panels.values()
-    ]
-    save(folder / "seen.jpg", cnnlab.plots.board({"": tiles}, list(panels)), dots=150)
+    sheet = cnnlab.plots.board({"": list(panels.values())}, list(panels))
+    save(folder / "seen.jpg", sheet, dots=150)
     return {"content": HERO[0], "answer": word, "probability": round(float(chances[answer]), 2)}
 
 

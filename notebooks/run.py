@@ -74,10 +74,14 @@ def run(path: Path, outputs: Path, given: dict[str, str], here: Path) -> None:
     )
     try:
         known = papermill.inspect_notebook(source)
-        for name in given.keys() - known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SystemExit(f"{source}: no parameter {name} in {', '.join(known)}{hint}")
+        if unknown := [name for name in given if name not in known]:
+            near = [
+                match for name in unknown for match in difflib.get_close_matches(name, known, 1)
+            ]
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise SystemExit(
+                f"{source}: no parameter {', '.join(unknown)} in {', '.join(known)}{hint}"
+            )
         try:
             parameters = {name: value(text, known[name], here) for name, text in given.items()}
         except ValueError as e:

@@ -127,7 +127,6 @@ def starts(tmp_path_factory) -> Starts:
     return Starts(*done, programs)
 
 
-@pytest.mark.slow
 def test_tensorflow_starts_quietly_and_xla_knows_the_flag(starts):
     """XLA ends the process at a flag that it doesn't know."""
     done = starts.first
@@ -140,6 +139,7 @@ def test_tensorflow_starts_with_stderr_closed(starts):
     assert (starts.closed.returncode, starts.closed.stdout) == (0, "True 5.0\n")
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(starts):
     """The flags are ones that TensorFlow knows, and programs are written and read again."""
     if not cnnlab._version_in(cnnlab._KNOW_KEPT):
